@@ -1,0 +1,57 @@
+/**
+ * The one list of error codes. Every error a person can meet carries one of these, names the place
+ * and says what to do; the command line prints `code: message` and never a stack trace for it.
+ */
+export const ERROR_CODES = {
+  usage: 'The command line is wrong: an unknown command, a missing or contradictory option.',
+  'config-unknown-key': 'An option or configuration key that does not exist.',
+  'config-bad-value': 'A configuration value of the wrong type or outside its bounds.',
+  'policy-unknown': 'A policy or placement name that is not registered.',
+  'policy-invalid': 'A policy file that does not export a valid policy.',
+  'policy-failed': "A policy's own function threw or returned something that is not allowed.",
+  'file-not-found': 'A file or folder that does not exist or cannot be read.',
+  'file-exists': 'An output that exists already and would be overwritten.',
+  'file-unwritable': 'An output that cannot be written: permission, full disk, not a folder.',
+  'file-corrupt': 'A file that is truncated, not what its name says, or fails its checksum.',
+  'format-unknown': 'A trace whose format cannot be told; name it with --format.',
+  'format-version': 'A file written by a newer version of NotebookOS.',
+  'trace-bad-header': 'A table without the columns that its format needs.',
+  'trace-bad-value': 'A field that is not what its column holds.',
+  'trace-order': 'Time runs backwards inside a session.',
+  'trace-duplicate': 'Two rows that claim the same identity.',
+  'trace-empty': 'A trace without any session.',
+  'trace-oversize': 'A cell that needs more than any host has.',
+  'trace-unreachable': 'A sample or synthesis that cannot meet what was asked.',
+  'run-overload': 'A run that cannot drain.',
+  'run-incomplete': 'A run folder without its closing run.json.',
+  'run-mismatch': 'A run folder or result that belongs to another configuration.',
+  'experiment-invalid': 'An experiment file that is not valid.',
+  'experiment-failed': 'A run of an experiment failed.',
+  'shard-invalid': 'A shard that is not i/n with 1 <= i <= n.',
+  interrupted: 'The command was interrupted.',
+  'snapshot-invalid': 'A snapshot that does not fit the configuration or the version.',
+  'invariant-violated': 'A bug: the books contradict themselves.',
+  'event-invalid': 'An event that no sane driver sends.',
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** An error for people: `code` is stable, `message` names the place and what was expected. */
+export class NbosError extends Error {
+  readonly code: ErrorCode;
+  /** What to do about it; printed on the same line, after the message. */
+  readonly hint: string;
+
+  constructor(code: ErrorCode, message: string, hint = '') {
+    super(message);
+    this.name = 'NbosError';
+    this.code = code;
+    this.hint = hint;
+  }
+}
+
+/** Asserts a condition that only a bug can break. */
+export function assert(condition: boolean, what: string): asserts condition {
+  if (!condition)
+    throw new NbosError('invariant-violated', what, 'This is a bug: please report it.');
+}
