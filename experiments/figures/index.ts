@@ -1,0 +1,11 @@
+export { type BarMeasure, type BarValue, barsFigure } from './bars.ts';
+export { type CurveMeasure, type CurveValue, curvesFigure } from './curves.ts';
+export type { RunColumns, TimelineColumns } from './data.ts';
+export { completionFigure, delayFigure } from './distributions.ts';
+export { escapeText, type Figure } from './document.ts';
+export { gpuHoursFigure } from './gpu-hours.ts';
+export { moneyFigure } from './money.ts';
+export { stepsFigure } from './steps.ts';
+export { shortNumber, strokeOf } from './style.ts';
+export { subscriptionFigure } from './subscription.ts';
+export { type Effect, tornadoFigure } from './tornado.ts';
