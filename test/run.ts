@@ -93,7 +93,7 @@ function runFile(file: string, name: string): Promise<Outcome> {
       endGroup(child);
       const seconds = (performance.now() - started) / 1000;
       const problem = problemOf(result, late ? limit : 0, code, signal);
-      // Output may still be in the pipe at this moment; a grandchild must not keep us waiting for it.
+      // Output may still be in the pipe; a grandchild that holds it open must not keep us waiting.
       setTimeout(() => {
         const { passed, failed, skipped, skips } = result ?? EMPTY;
         const counts = { passed, failed: problem && failed === 0 ? 1 : failed, skipped, skips };
