@@ -1,0 +1,145 @@
+import { hostsInAll, provision, unmatchedGpuMillis } from './demand.ts';
+import { releaseHost, startDrain } from './hosts.ts';
+import { retryPlacements } from './kernels.ts';
+import { drainReplicas } from './migration.ts';
+import { ZERO } from './resources.ts';
+import type { State } from './state.ts';
+import { addSamples, samplesUntil } from './subscription.ts';
+import { renewPromises, serveWaiting } from './waiting.ts';
+
+/**
+ * Scaling rounds and subscription samples fall on the multiples of `scaleIntervalMs`, after all
+ * other events of that millisecond. A round that can change nothing is not run: its sample is taken
+ * later, by multiplicity, since nothing it depends on has changed in between.
+ */
+
+/** GPU-millis that hosts are wanted for: committed, and waiting without a pending host. */
+function load(state: State): number {
+  return state.totals.leasedGpuMillis + unmatchedGpuMillis(state);
+}
+
+function hostsFor(state: State, factor: number): number {
+  const gpuMillis = Math.max(1, state.hostTypes[0]!.gpus * 1000);
+  return Math.ceil((factor * load(state)) / gpuMillis) + state.config.bufferHosts;
+}
+
+/** Hosts wanted: clamp(ceil(f x load / g) + buffer, min, max). */
+function target(state: State): number {
+  const { min, max } = state.bounds;
+  return Math.min(max, Math.max(min, hostsFor(state, state.config.scaleOutFactor)));
+}
+
+/** Hosts above which some are released: ceil(l x load / g) + buffer, at least the minimum. */
+function upperLimit(state: State): number {
+  return Math.max(state.bounds.min, hostsFor(state, state.config.scaleInFactor));
+}
+
+function active(state: State): number {
+  return state.up.length + state.pending.length;
+}
+
+/** Takes the samples of all rounds before `before`; the state has not changed since the last. */
+export function takeSamplesBefore(state: State, before: number): void {
+  const { scaling, config } = state;
+  const last = Math.ceil(before / config.scaleIntervalMs) - 1;
+  const count = last - scaling.lastTick;
+  if (count <= 0) return;
+  addSamples(state, count);
+  scaling.dirty = true;
+  if (state.up.length <= upperLimit(state)) scaling.holdSinceTick = -1;
+  else if (scaling.holdSinceTick === -1) scaling.holdSinceTick = scaling.lastTick + 1;
+  scaling.lastTick = last;
+}
+
+/** The scaling round at the present moment, which is a multiple of the interval. */
+export function scalingRound(state: State): void {
+  const { scaling } = state;
+  scaling.armedAt = Number.POSITIVE_INFINITY;
+  scaling.dirty = true;
+  takeSamplesBefore(state, state.now + 1);
+  scaling.wantedLimit = Number.POSITIVE_INFINITY;
+  retryPlacements(state);
+  serveWaiting(state, null);
+  if (state.config.scaling !== 'predictive') return;
+  for (let more = target(state) - active(state); more > 0; more--) {
+    if (provision(state, ZERO, '') === undefined) break;
+  }
+  renewPromises(state);
+  if (holdHasPassed(state)) scaleIn(state);
+}
+
+function holdHasPassed(state: State): boolean {
+  const { scaling, config } = state;
+  if (scaling.holdSinceTick === -1) return false;
+  return state.now - scaling.holdSinceTick * config.scaleIntervalMs >= config.scaleInHoldMs;
+}
+
+/**
+ * Releases up to `scaleInMax` hosts without committed GPUs: those with fewest replicas first, then by
+ * id, each only if all its replicas have somewhere to go.
+ */
+function scaleIn(state: State): void {
+  const excess = state.up.length - upperLimit(state);
+  let left = Math.min(state.config.scaleInMax, excess);
+  if (left <= 0) return;
+  const candidates = state.up
+    .map((id) => state.hosts[id]!)
+    .filter(
+      (host) =>
+        host.committed.gpuMillis === 0 &&
+        host.running === 0 &&
+        host.poolTaken === 0 &&
+        host.containers.length <= state.config.maxStandbyPerReleasedHost,
+    )
+    .sort((a, b) => a.containers.length - b.containers.length || a.id - b.id);
+  for (const host of candidates) {
+    if (left === 0) return;
+    if (host.containers.length === 0) {
+      releaseHost(state, host);
+    } else {
+      if (!drainReplicas(state, host)) continue;
+      startDrain(state, host);
+    }
+    left--;
+  }
+}
+
+/** An on-demand policy's host has been empty for long enough. */
+export function releaseIfEmpty(state: State, id: number): void {
+  const host = state.hosts[id]!;
+  const { config, bounds } = state;
+  if (host.state !== 'up' || host.emptySince === -1 || config.scaling !== 'on-demand') return;
+  if (state.now - host.emptySince < config.emptyHostHoldMs) return;
+  if (hostsInAll(state) <= bounds.min) return;
+  releaseHost(state, host);
+}
+
+/** Sets the timer of the next round that can change something; called after every step. */
+export function armScaling(state: State): void {
+  const { scaling, config } = state;
+  if (!scaling.dirty) return;
+  scaling.dirty = false;
+  const nextTick = scaling.lastTick + 1;
+  let tick = Number.POSITIVE_INFINITY;
+  if (config.scaling === 'predictive') {
+    if (active(state) < target(state)) {
+      tick = nextTick;
+    } else if (state.up.length > upperLimit(state)) {
+      const since = scaling.holdSinceTick === -1 ? nextTick : scaling.holdSinceTick;
+      const hold = Math.ceil(config.scaleInHoldMs / config.scaleIntervalMs);
+      tick = Math.max(nextTick, since + hold);
+    }
+  }
+  if (scaling.wantedLimit < Number.POSITIVE_INFINITY && waits(state)) {
+    const rounds = samplesUntil(state, scaling.wantedLimit);
+    if (rounds < Number.POSITIVE_INFINITY) tick = Math.min(tick, scaling.lastTick + rounds);
+  }
+  const at = tick * config.scaleIntervalMs;
+  if (at >= scaling.armedAt) return;
+  scaling.armedAt = at;
+  state.effects.push({ kind: 'set-timer', timer: 'scaling', key: tick, at });
+}
+
+function waits(state: State): boolean {
+  return state.queue.size > 0 || state.placementQueue.length > 0;
+}

@@ -1,0 +1,180 @@
+import type { ResourceVector } from './resources.ts';
+
+/**
+ * What happened: requests of clients, outcomes of effects, timers, changes of hosts. Every event
+ * carries `at`, integer ms on the driver's clock, never less than that of the event before it.
+ * `host`, `container`, `execution` are the numbers that effects handed out; `session` is a small
+ * dense integer that the driver allocates. An outcome whose `ticket` or container is no longer
+ * current is ignored, so a driver need not cancel what it has under way.
+ */
+export type Event =
+  | ClusterStarted
+  | HostUp
+  | HostFailed
+  | HostReleased
+  | HostLost
+  | DeviceExcluded
+  | DeviceRestored
+  | SessionOpened
+  | SessionClosed
+  | CellSubmitted
+  | ContainerStarted
+  | ContainerFailed
+  | ContainerLost
+  | ReplicaJoined
+  | ExecutionYielded
+  | ExecutionReleased
+  | ExecutionReplied
+  | ExecutionSuspended
+  | TimerFired;
+
+export type EventKind = Event['kind'];
+
+/** The first event: asks for the initial hosts and arms the policy's timer. */
+export interface ClusterStarted {
+  kind: 'cluster-started';
+  at: number;
+}
+export interface HostUp {
+  kind: 'host-up';
+  at: number;
+  host: number;
+}
+/** A provisioned host will never come up. */
+export interface HostFailed {
+  kind: 'host-failed';
+  at: number;
+  host: number;
+}
+export interface HostReleased {
+  kind: 'host-released';
+  at: number;
+  host: number;
+}
+/** A host and all that ran on it are gone. */
+export interface HostLost {
+  kind: 'host-lost';
+  at: number;
+  host: number;
+}
+/** A device must not be used; what runs on it is lost. */
+export interface DeviceExcluded {
+  kind: 'device-excluded';
+  at: number;
+  host: number;
+  device: number;
+  reason: 'fault' | 'foreign' | 'operator';
+}
+export interface DeviceRestored {
+  kind: 'device-restored';
+  at: number;
+  host: number;
+  device: number;
+}
+export interface SessionOpened {
+  kind: 'session-opened';
+  at: number;
+  session: number;
+  /** what its replicas subscribe to: the maximum over its cells */
+  need: Readonly<ResourceVector>;
+  /** GPU model it must have; '' is any */
+  gpuType: string;
+}
+export interface SessionClosed {
+  kind: 'session-closed';
+  at: number;
+  session: number;
+}
+export interface CellSubmitted {
+  kind: 'cell-submitted';
+  /** arrival at the scheduler */
+  at: number;
+  session: number;
+  cell: number;
+  /** when the client sent it; the hop until `at` is the step `gateway` */
+  submittedAt: number;
+  need: Readonly<ResourceVector>;
+  /** run time if the client knows it, else -1; only queue orders read it */
+  expectedMs: number;
+}
+export interface ContainerStarted {
+  kind: 'container-started';
+  at: number;
+  container: number;
+}
+/** The container never started. */
+export interface ContainerFailed {
+  kind: 'container-failed';
+  at: number;
+  container: number;
+}
+/** A running container died. */
+export interface ContainerLost {
+  kind: 'container-lost';
+  at: number;
+  container: number;
+}
+/** A new replica has caught up with its kernel and the one it replaces has left. */
+export interface ReplicaJoined {
+  kind: 'replica-joined';
+  at: number;
+  container: number;
+  /** how the time since `join-replica` divides; the two add up to it */
+  migrationMs: number;
+  stateReadMs: number;
+}
+/** The replica that was told to execute cannot, and has yielded. */
+export interface ExecutionYielded {
+  kind: 'execution-yielded';
+  at: number;
+  execution: number;
+  ticket: number;
+}
+/** User code has ended and the devices are free (after the state write where GPUs are held for it). */
+export interface ExecutionReleased {
+  kind: 'execution-released';
+  at: number;
+  execution: number;
+  ticket: number;
+  /** the parts of the time since `execute`; they add up to it */
+  stateReadMs: number;
+  electionMs: number;
+  deviceLoadMs: number;
+  runMs: number;
+  deviceUnloadMs: number;
+  stateCommitMs: number;
+}
+/** The reply has left; the kernel is free for its next cell. */
+export interface ExecutionReplied {
+  kind: 'execution-replied';
+  at: number;
+  execution: number;
+  ticket: number;
+  /** parts of the time since `execution-released` */
+  stateCommitMs: number;
+  replyMs: number;
+}
+/** A suspended execution has left its devices, its state is stored. */
+export interface ExecutionSuspended {
+  kind: 'execution-suspended';
+  at: number;
+  execution: number;
+  ticket: number;
+  /** parts of the time since `execute` until user code stopped */
+  stateReadMs: number;
+  electionMs: number;
+  deviceLoadMs: number;
+  runMs: number;
+  /** from there until now */
+  suspendMs: number;
+}
+export interface TimerFired {
+  kind: 'timer';
+  at: number;
+  timer: TimerKind;
+  key: number;
+}
+
+/** Timers by what they drive; those of 'scaling' fire after all other events of their millisecond. */
+export const TIMER_KINDS = ['scaling', 'empty-host', 'reclaim', 'policy'] as const;
+export type TimerKind = (typeof TIMER_KINDS)[number];

@@ -1,0 +1,28 @@
+// Gandiva (Xiao et al., OSDI 2018): hosts are pooled by GPU count, so that jobs of one size share.
+import type { Placement } from './placement.ts';
+
+/** Pools for executions of at most 1, 2, 4 and 8 GPUs; larger ones share the last. */
+const CLASSES = [1000, 2000, 4000, 8000] as const;
+
+/** The pool, 1 to 4, of an execution that needs `gpuMillis`. */
+export function poolClassOf(gpuMillis: number): number {
+  const at = CLASSES.findIndex((most) => gpuMillis <= most);
+  return at === -1 ? CLASSES.length : at + 1;
+}
+
+export const gandivaPools = {
+  name: 'gandiva-pools',
+  summary: "the execution's own pool of hosts, a free host, then any other; most idle GPUs first",
+  orders: ['most-idle'],
+  poolOf: poolClassOf,
+  choose: (state, { need, commits, accept }) => {
+    const own = poolClassOf(need.gpuMillis);
+    const order = state.orders['most-idle'];
+    const idle = commits ? need : null;
+    return (
+      state.index.find(order, idle, (host) => host.poolClass === own && accept(host)) ??
+      state.index.find(order, idle, (host) => host.poolClass === 0 && accept(host)) ??
+      state.index.find(order, idle, accept)
+    );
+  },
+} satisfies Placement;

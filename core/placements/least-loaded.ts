@@ -1,0 +1,13 @@
+// Spreads: the host with the lowest subscribed / spec GPUs; where GPUs are committed with the
+// placement, the host with most idle GPUs.
+import type { Placement } from './placement.ts';
+
+export const leastLoaded = {
+  name: 'least-loaded',
+  summary: 'lowest subscription ratio (or, where placements commit, most idle GPUs), then id',
+  orders: ['least-subscribed', 'most-idle'],
+  choose: (state, { need, commits, accept }) =>
+    commits
+      ? state.index.find(state.orders['most-idle'], need, accept)
+      : state.index.find(state.orders['least-subscribed'], null, accept),
+} satisfies Placement;
