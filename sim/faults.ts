@@ -101,9 +101,9 @@ export class FaultPlan {
   }
 
   /** Whether the start of a container fails; keyed like its duration (latency.ts). */
-  containerStartFails(session: number, replica: number, start: number): boolean {
+  containerStartFails(session: number, item: number, attempt: number): boolean {
     const share = this.#rates.containerFailureShare;
-    return this.#strikes(STREAMS.containerFailure, share, session, replica, start);
+    return this.#strikes(STREAMS.containerFailure, share, session, item, attempt);
   }
 
   /** Whether the chosen replica yields in this election although it could lead. */

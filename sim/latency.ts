@@ -28,9 +28,9 @@ const CATEGORIES: readonly Category[] = [
  * starts and store failures of the group `faults`. Each method is one draw, a pure function of the
  * seed and its key; times are whole ms, rounded to the nearest.
  *
- * Keys: what belongs to an execution is drawn for (session, cell, attempt); a container of a kernel
- * for (session, replica, start), start counting the starts of that replica; a pool container for
- * (POOL, its ordinal, 0); hosts and sessions for their ordinal.
+ * Keys: what belongs to an execution is drawn for (session, cell, attempt). The start of a container
+ * is drawn for any three numbers that tell it apart from the other starts of its session, and that
+ * of a pool container for (POOL, its ordinal, 0). Hosts and sessions are drawn for their ordinal.
  */
 export class Latencies {
   /** Names of the models; `modelOf` and `deviceLoadMs` speak of their positions. */
@@ -104,25 +104,25 @@ export class Latencies {
   }
 
   /** Start of a container from nothing, a slow start included. */
-  coldStartMs(session: number, replica: number, start: number): number {
+  coldStartMs(session: number, item: number, attempt: number): number {
     const { coldStartMedianMs, coldStartSigma } = this.#options;
-    const u = uniform(this.#seed, STREAMS.coldStart, session, replica, start);
+    const u = uniform(this.#seed, STREAMS.coldStart, session, item, attempt);
     const ms = logNormal(u, coldStartMedianMs, coldStartSigma);
-    return Math.round(ms * this.#startFactor(session, replica, start));
+    return Math.round(ms * this.#startFactor(session, item, attempt));
   }
 
   /** Handing a started container to a kernel, a slow start included. */
-  prewarmedStartMs(session: number, replica: number, start: number): number {
+  prewarmedStartMs(session: number, item: number, attempt: number): number {
     const { prewarmedMinMs, prewarmedMaxMs } = this.#options;
-    const u = uniform(this.#seed, STREAMS.prewarmedStart, session, replica, start);
+    const u = uniform(this.#seed, STREAMS.prewarmedStart, session, item, attempt);
     const ms = uniformBetween(u, prewarmedMinMs, prewarmedMaxMs);
-    return Math.round(ms * this.#startFactor(session, replica, start));
+    return Math.round(ms * this.#startFactor(session, item, attempt));
   }
 
-  #startFactor(session: number, replica: number, start: number): number {
+  #startFactor(session: number, item: number, attempt: number): number {
     const { slowStartShare, slowStartFactor } = this.#options;
     if (slowStartShare === 0) return 1;
-    const u = uniform(this.#seed, STREAMS.slowStart, session, replica, start);
+    const u = uniform(this.#seed, STREAMS.slowStart, session, item, attempt);
     return u < slowStartShare ? slowStartFactor : 1;
   }
 

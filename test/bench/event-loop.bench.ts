@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { EventHeap } from '../../sim/heap.ts';
+import { PROJECT_ROOT } from '../skip.ts';
 import { type BenchResult, median } from './bench.ts';
 
 const SERVERS = 64;
@@ -72,7 +73,7 @@ function buildPeer(): string | undefined {
     return undefined;
   }
   const folder = mkdtempSync(join(tmpdir(), 'nbos-peer-'));
-  const source = join(process.cwd(), 'test', 'bench', 'event_loop_peer.cpp');
+  const source = join(PROJECT_ROOT, 'test', 'bench', 'event_loop_peer.cpp');
   execFileSync('g++', ['-O2', '-std=c++17', '-o', join(folder, 'peer'), source]);
   return folder;
 }

@@ -1,6 +1,6 @@
 /**
  * Runs the benches of this folder, all or those named: `npm run bench -- event-loop`. Exits with 1
- * when a target is missed. Run it from the project's root, on a machine that does nothing else.
+ * when a target is missed. Run it on a machine that does nothing else.
  */
 import { readdirSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
