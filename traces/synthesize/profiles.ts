@@ -154,9 +154,9 @@ const ADOBE_15S: Profile = {
   durationMin: [
     [22.54, 1],
     [51, 2],
-    [62.62, 3],
-    [69.8, 4],
-    [74.2, 5],
+    [63, 3],
+    [70.2, 4],
+    [74.4, 5],
     [77.3, 6],
     [79.5, 7],
     [81.4, 8],
@@ -178,9 +178,9 @@ const ADOBE_15S: Profile = {
   ],
   thinkMin: [
     [26.31, 0],
-    [61.3, 1],
-    [74.2, 2],
-    [81.6, 3],
+    [61.9, 1],
+    [74.8, 2],
+    [82.2, 3],
     [86, 4],
     [88.5, 5],
     [89.92, 6],
@@ -206,7 +206,7 @@ const ADOBE_15S: Profile = {
   gpuBySize: GPU_BY_SIZE_15S,
   gpuMix: [0.2115, 0.3203, 0.4682],
   gpuCorrelation: 0.5,
-  weekdayPreference: 4.2,
+  weekdayPreference: 3.6,
   edgePreference: 1.7,
 };
 
