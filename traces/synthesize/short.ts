@@ -31,26 +31,28 @@ const OPEN_AFTER_MS = 20 * HOUR_MS;
 const MARGIN_HOURS = 48;
 const POPULATIONS = 8;
 const DRAWS = 60;
-/** Enough acceptable draws to choose the most typical from. */
+/** Enough acceptable draws to choose the most typical from; one draw of many sessions is typical. */
 const CHOICE = 5;
+const LARGE = 1000;
+/** GPU-weighted share of reserved time that is busy in two days of production data. */
+const TYPICAL_SHARE = 0.257;
 const SESSIONS_TOLERANCE = 0.1;
 
 /**
- * A window of a 720-hour population. Without conditions the first draw is taken. With them, draws of
- * population, window and sessions follow one another, all derived from the seed, until five meet
- * them; of those, the one whose durations and think times are nearest the profile's table is taken.
- * No cell is ever changed to meet a condition.
+ * A window of a 720-hour population. Draws of population, window and sessions follow one another,
+ * all derived from the seed, until five meet the conditions; of those, the one whose durations,
+ * think times and busy share are nearest the published ones is taken. No cell is ever changed to
+ * meet a condition.
  */
 export function synthesizeWindow(request: WindowRequest): Trace {
-  const free = request.peakGpus === undefined && request.busyShare === undefined;
+  const choice = request.sessions > LARGE ? 1 : CHOICE;
   const met: Trace[] = [];
   const misses = new Misses();
-  for (let p = 0; p < POPULATIONS && met.length < CHOICE; p++) {
+  for (let p = 0; p < POPULATIONS && met.length < choice; p++) {
     const population = populationFor(request, p);
-    for (let d = 0; d < DRAWS && met.length < CHOICE; d++) {
+    for (let d = 0; d < DRAWS && met.length < choice; d++) {
       const drawn = drawWindow(request, population, streamOf(request.seed, `window-${p}-${d}`));
       if (drawn === undefined) break;
-      if (free) return renamed(request, drawn);
       if (meets(request, drawn, misses)) met.push(drawn);
     }
   }
@@ -123,10 +125,14 @@ function meets({ sessions, peakGpus, busyShare }: WindowRequest, t: Trace, m: Mi
   return off <= SESSIONS_TOLERANCE && (sessions === 1 || (open > 0 && open < t.sessions.count));
 }
 
-/** How far durations and think times are from the profile's, as a sum of squared log ratios. */
+/** How far a draw is from the published numbers, as a sum of squared log ratios. */
 function distanceTo(profile: Profile, trace: Trace): number {
+  if (trace.cells.count === 0) return Number.POSITIVE_INFINITY;
   const durations = quantileDistance(profile.durationMin, trace.cells.durationMs);
-  return durations + quantileDistance(profile.thinkMin, gapsOf(trace).thinkMs);
+  const thinks = quantileDistance(profile.thinkMin, gapsOf(trace).thinkMs);
+  const { reservedGpuMs, busyGpuMs } = gpuTimeOf(trace);
+  const share = Math.log(busyGpuMs / reservedGpuMs / TYPICAL_SHARE) ** 2;
+  return durations + (Number.isNaN(thinks) ? 0 : thinks) + 2 * share;
 }
 
 function quantileDistance(table: StepTable, valuesMs: Float64Array): number {
