@@ -120,22 +120,19 @@ export function openSteps(
 /** Quantiles of a step function over the time in [0, endMs), each moment weighing the same. */
 export function timeQuantiles(steps: Steps, endMs: number, ps: readonly number[]): number[] {
   const { timesMs, values } = steps;
-  const parts: { value: number; ms: number }[] = [
-    { value: 0, ms: Math.min(endMs, timesMs[0] ?? endMs) },
-  ];
+  const held = new Map<number, number>([[0, Math.min(endMs, timesMs[0] ?? endMs)]]);
   for (let i = 0; i < timesMs.length; i++) {
-    const to = Math.min(endMs, timesMs[i + 1] ?? endMs);
-    const ms = to - Math.max(0, timesMs[i]!);
-    if (ms > 0) parts.push({ value: values[i]!, ms });
+    const ms = Math.min(endMs, timesMs[i + 1] ?? endMs) - Math.max(0, timesMs[i]!);
+    if (ms > 0) held.set(values[i]!, (held.get(values[i]!) ?? 0) + ms);
   }
-  parts.sort((a, b) => a.value - b.value);
+  const parts = [...held].filter(([, ms]) => ms > 0).sort(([a], [b]) => a - b);
   return ps.map((p) => {
     let left = p * endMs;
-    for (const part of parts) {
-      left -= part.ms;
-      if (left <= 0) return part.value;
+    for (const [value, ms] of parts) {
+      left -= ms;
+      if (left <= 0) return value;
     }
-    return parts.at(-1)?.value ?? 0;
+    return parts.at(-1)?.[0] ?? 0;
   });
 }
 
