@@ -113,6 +113,11 @@ export class TraceBuilder {
     this.#end.data[session] = endMs;
   }
 
+  /** Corrects when a session opens, as `setSessionEnd`. */
+  setSessionStart(session: number, startMs: number): void {
+    this.#start.data[session] = startMs;
+  }
+
   sessionStart(session: number): number {
     return this.#start.data[session]!;
   }

@@ -28,11 +28,15 @@ function notFound(path: string, error: unknown): NbosError {
 
 /**
  * The content of a file in chunks, unpacked when it is gzip (told by its first bytes, whatever its
- * name).
+ * name). `onBytes` sees each chunk before it is handed out.
  * @throws NbosError file-not-found; file-corrupt when gzip data is damaged or cut off, or when a file
  * named .gz is not gzip
  */
-export async function* readBytes(path: string, onProgress?: OnProgress): AsyncGenerator<Buffer> {
+export async function* readBytes(
+  path: string,
+  onProgress?: OnProgress,
+  onBytes?: (bytes: Uint8Array) => void,
+): AsyncGenerator<Buffer> {
   if (kindOf(path) === 'folder')
     throw new NbosError('file-not-found', `${path} is a folder`, 'Name a file in it.');
   const total = statSync(path).size;
@@ -40,7 +44,10 @@ export async function* readBytes(path: string, onProgress?: OnProgress): AsyncGe
   if (onProgress) file.on('data', () => onProgress(file.bytesRead, total));
   file.pause();
   try {
-    yield* (await isGzip(path, total)) ? unpack(path, file) : file;
+    for await (const chunk of (await isGzip(path, total)) ? unpack(path, file) : file) {
+      onBytes?.(chunk);
+      yield chunk;
+    }
   } catch (error) {
     if (error instanceof NbosError) throw error;
     throw notFound(path, error);
@@ -77,4 +84,25 @@ async function* unpack(path: string, file: ReadStream): AsyncGenerator<Buffer> {
   } finally {
     gunzip.destroy();
   }
+}
+
+/** Sizes on disk of `paths`, those that exist. */
+function sizeOf(paths: readonly string[]): number {
+  return paths.reduce(
+    (sum, path) => sum + (statSync(path, { throwIfNoEntry: false })?.size ?? 0),
+    0,
+  );
+}
+
+/** Joins the progress of files read one after the other into one. */
+export function joinProgress(
+  paths: readonly string[],
+  onProgress: OnProgress | undefined,
+): (path: string) => OnProgress | undefined {
+  if (onProgress === undefined) return () => undefined;
+  const total = sizeOf(paths);
+  return (path) => {
+    const before = sizeOf(paths.slice(0, paths.indexOf(path)));
+    return (done) => onProgress(before + done, total);
+  };
 }

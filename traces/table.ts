@@ -29,7 +29,7 @@ const QUOTE = 34;
  * Reads a CSV file with a header, packed or not, row by row. `onRow` gets one row object, filled anew
  * for each row; its fields are named by position in `required` followed by `optional`, whatever
  * their order in the file. Rows without quotes are split here, because that is several times faster;
- * from the first quote on csv-parse reads.
+ * from the first quote on csv-parse reads. `onBytes` sees the unpacked file, for a checksum.
  * @throws NbosError file-not-found, file-corrupt, trace-bad-header, trace-bad-value
  */
 export async function readTable(
@@ -37,9 +37,10 @@ export async function readTable(
   columns: TableColumns,
   onRow: (row: TableRow) => void,
   onProgress?: OnProgress,
+  onBytes?: (bytes: Uint8Array) => void,
 ): Promise<Table> {
   const reader = new TableReader(path, columns, onRow);
-  const chunks = readBytes(path, onProgress);
+  const chunks = readBytes(path, onProgress, onBytes);
   let rest: Buffer = Buffer.alloc(0);
   for await (const chunk of chunks) {
     rest = reader.plain(rest.length === 0 ? chunk : Buffer.concat([rest, chunk]));
