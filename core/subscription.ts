@@ -56,6 +56,18 @@ export function limitOf(samples: readonly number[], maximum: number): number {
   return Math.min(maximum, Math.max(1, sum / samples.length));
 }
 
+/** The limit as of `at`, with the samples of rounds since the last step that nothing has taken yet. */
+export function limitAt(state: State, at: number): number {
+  const { samples, lastTick } = state.scaling;
+  const { subscriptionSamples, scaleIntervalMs, maxSubscriptionRatio } = state.config;
+  const due = Math.ceil(at / scaleIntervalMs) - 1 - lastTick;
+  if (due <= 0) return state.scaling.limit;
+  const added = Math.min(due, subscriptionSamples);
+  const kept = samples.slice(Math.max(0, samples.length + added - subscriptionSamples));
+  for (let i = 0; i < added; i++) kept.push(currentSample(state));
+  return limitOf(kept, maxSubscriptionRatio);
+}
+
 /**
  * After how many further samples like the present one the limit reaches `wanted`: 1 … window, or
  * Infinity when it would not.

@@ -1,0 +1,10 @@
+export type { Observer } from './engine.ts';
+export type { Explained } from './recorder.ts';
+export {
+  DEFAULT_REPORTS,
+  type RunResult,
+  type RunTimings,
+  type SimulateOptions,
+  simulate,
+} from './simulate.ts';
+export type { Summary } from './summary.ts';

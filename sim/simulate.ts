@@ -1,0 +1,249 @@
+import { hostTypesOf } from '../core/config/config.ts';
+import type { Config, HostType } from '../core/config/options.ts';
+import { NbosError } from '../core/errors.ts';
+import type { Policy } from '../core/policies/policy.ts';
+import type { ReportName } from '../core/record/columns.ts';
+import { checkConfig } from '../traces/config-file.ts';
+import type { CsvWriter } from '../traces/csv.ts';
+import { NoteList } from '../traces/notes.ts';
+import { oracleOf } from '../traces/oracle.ts';
+import { fitToHosts } from '../traces/oversize.ts';
+import { RunFolder } from '../traces/run-folder.ts';
+import type { ImportNote, Trace } from '../traces/trace.ts';
+import { Engine } from './engine.ts';
+import { overloadWarnings } from './overload.ts';
+import { type Explained, Recorder } from './recorder.ts';
+import { writeHosts, writeSessions, writeSummary } from './reports.ts';
+import { type Summary, summarize } from './summary.ts';
+import { Timeline } from './timeline.ts';
+
+/** Reports that a run writes unless told otherwise: all but events.csv. */
+export const DEFAULT_REPORTS: readonly ReportName[] = [
+  'cells.csv',
+  'sessions.csv',
+  'hosts.csv',
+  'timeline.csv',
+  'summary.csv',
+];
+
+/** Events between two looks at the clock, the signal and the terminal. */
+const SLICE = 20_000;
+
+export interface SimulateOptions {
+  readonly trace: Trace;
+  readonly policy: Policy;
+  /** complete: the policy's defaults are layered in by the caller (`resolveConfig`) */
+  readonly config: Config;
+  /** folder that becomes the run folder; without it nothing is written */
+  readonly out?: string | undefined;
+  readonly reports?: readonly ReportName[] | undefined;
+  /** take the place of a finished run in `out` */
+  readonly replace?: boolean;
+  /** check the invariants after every step (slow) */
+  readonly check?: boolean;
+  /** collect why this cell waited and which hosts were refused; stops once it is answered */
+  readonly explain?: { readonly session: number; readonly cell: number };
+  /** members to add to run.json: how to repeat the run */
+  readonly provenance?: Readonly<Record<string, unknown>>;
+  readonly onProgress?: ((doneCells: number, totalCells: number) => void) | undefined;
+  readonly onWarning?: (warning: string) => void;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Wall times, ms; outside of everything that is compared byte by byte. */
+export interface RunTimings extends Readonly<Record<string, number>> {
+  readonly prepareMs: number;
+  readonly engineMs: number;
+  readonly outputMs: number;
+}
+
+export interface RunResult {
+  /** the row of summary.csv by column name */
+  readonly summary: Summary;
+  readonly warnings: readonly string[];
+  /** cells dropped or clipped because no host could hold them */
+  readonly notes: readonly ImportNote[];
+  readonly timings: RunTimings;
+  readonly events: number;
+  readonly effects: number;
+  readonly explanation: readonly Explained[];
+}
+
+/**
+ * Replays a trace against a simulated cluster under a policy. The same trace, policy, configuration
+ * and seed give the same reports, byte for byte.
+ * @throws NbosError config-bad-value, trace-oversize, file-exists, file-unwritable, interrupted,
+ *   policy-failed
+ */
+export async function simulate(options: SimulateOptions): Promise<RunResult> {
+  const started = performance.now();
+  const { policy, config } = options;
+  checkRunnable(policy, config, options.trace);
+  const hostTypes = hostTypesOf(config);
+  const notes = new NoteList();
+  const trace = fitToHosts(options.trace, hostTypes, config.oversize, notes);
+  const warnings = overloadWarnings(trace, policy, config, hostTypes);
+  for (const warning of warnings) options.onWarning?.(warning);
+  const horizonMs = config.untilMs > 0 ? Math.min(config.untilMs, trace.endMs) : trace.endMs;
+  const oracle = oracleOf(trace);
+  const wanted = new Set(options.reports ?? DEFAULT_REPORTS);
+  const folder =
+    options.out === undefined
+      ? undefined
+      : RunFolder.create(options.out, { replace: options.replace ?? false });
+  const csv = (name: ReportName): CsvWriter | undefined =>
+    wanted.has(name) ? folder?.csv(name) : undefined;
+  try {
+    const cells = csv('cells.csv');
+    const events = csv('events.csv');
+    const timelineCsv = csv('timeline.csv');
+    const timeline = timelineCsv && new Timeline(timelineCsv, config.timelineMs, oracle, horizonMs);
+    const recorder = new Recorder(trace, config, horizonMs, { cells, events, timeline });
+    const engine = new Engine(trace, policy, config, recorder, {
+      facts: events !== undefined || options.explain !== undefined,
+      explain: options.explain ?? null,
+      check: options.check ?? false,
+    });
+    const prepared = performance.now();
+    await drive(engine, recorder, config, options, trace.cells.count);
+    const drivenAt = performance.now();
+    const late = closeRun(engine, recorder, config, horizonMs, warnings);
+    for (const warning of late) options.onWarning?.(warning);
+    const summary = summarize({
+      trace,
+      policy,
+      config,
+      hostTypes,
+      oracle,
+      recorder,
+      totals: engine.core.state.totals,
+      horizonMs,
+      drainedMs: engine.core.state.now,
+      submitted: engine.workload.submitted,
+    });
+    for (const writer of [cells, events, timelineCsv]) writer?.close();
+    writeSessions(csv('sessions.csv'), trace, recorder, engine.core.state);
+    writeHosts(csv('hosts.csv'), engine.core.state);
+    writeSummary(csv('summary.csv'), summary);
+    const timings: RunTimings = {
+      prepareMs: prepared - started,
+      engineMs: drivenAt - prepared,
+      outputMs: performance.now() - drivenAt,
+    };
+    folder?.finish({
+      ...options.provenance,
+      trace: { name: trace.name, hash: options.trace.hash, cells: trace.cells.count },
+      policy: policy.name,
+      config,
+      reports: [...wanted],
+      warnings,
+      notes: notes.list(),
+      events: engine.events,
+      effects: engine.effects,
+      timings,
+    });
+    return {
+      summary,
+      warnings,
+      notes: notes.list(),
+      timings,
+      events: engine.events,
+      effects: engine.effects,
+      explanation: recorder.explained,
+    };
+  } catch (error) {
+    folder?.abort();
+    throw error;
+  }
+}
+
+function checkRunnable(policy: Policy, config: Config, trace: Trace): void {
+  checkConfig(config);
+  if (trace.sessions.count === 0) {
+    throw new NbosError('trace-empty', `trace ${trace.name} has no session`, 'Check its source.');
+  }
+  if (policy.container === 'session' && config.replicas > config.hosts) {
+    throw new NbosError(
+      'config-bad-value',
+      `${config.replicas} replicas of a kernel need as many hosts, and hosts is ${config.hosts}`,
+      'Raise --hosts or set replicas=1.',
+    );
+  }
+  if (policy.commit === 'placement' && config.replicas !== 1) {
+    throw new NbosError(
+      'config-bad-value',
+      `${policy.name} commits GPUs with a placement and has one replica, not ${config.replicas}`,
+      'Set replicas=1.',
+    );
+  }
+  const types: readonly HostType[] = hostTypesOf(config);
+  if (new Set(types.map((type) => type.name)).size !== types.length) {
+    throw new NbosError(
+      'config-bad-value',
+      'two entries of hostTypes have the same name',
+      'Name each type once.',
+    );
+  }
+}
+
+async function drive(
+  engine: Engine,
+  recorder: Recorder,
+  config: Config,
+  options: SimulateOptions,
+  total: number,
+): Promise<void> {
+  recorder.watch(engine.core.state);
+  const until = config.untilMs > 0 ? config.untilMs : Number.POSITIVE_INFINITY;
+  const { explain } = options;
+  while (engine.advance(SLICE, until)) {
+    options.onProgress?.(engine.replies, total);
+    if (explain !== undefined && isAnswered(engine, recorder, explain)) return;
+    // A turn of the event loop, so that signals are seen.
+    await new Promise((resolve) => setImmediate(resolve));
+    if (options.signal?.aborted) {
+      throw new NbosError('interrupted', 'the run was interrupted', 'Start it again.');
+    }
+  }
+  options.onProgress?.(engine.replies, total);
+}
+
+function isAnswered(
+  engine: Engine,
+  recorder: Recorder,
+  explain: { readonly session: number; readonly cell: number },
+): boolean {
+  if (recorder.submittedCells[explain.session]! <= explain.cell) return false;
+  return engine.core.state.executions.slots.every(
+    (execution) =>
+      execution.state === 'done' ||
+      execution.session !== explain.session ||
+      execution.cell !== explain.cell,
+  );
+}
+
+/** Counts what is left at the end; returns warnings about what could not drain. */
+function closeRun(
+  engine: Engine,
+  recorder: Recorder,
+  config: Config,
+  horizonMs: number,
+  warnings: string[],
+): string[] {
+  const { state } = engine.core;
+  const cutAt = config.untilMs > 0 ? Math.max(state.now, horizonMs) : state.now;
+  recorder.finish();
+  const before = recorder.unfinished;
+  recorder.cut(cutAt, (execution) => {
+    const run = engine.cluster.runs[execution.slot];
+    if (run === undefined || run.ticket !== execution.ticket) return 0;
+    return Math.min(cutAt, run.endAt) - Math.min(cutAt, run.startAt);
+  });
+  const stuck = recorder.unfinished - before;
+  if (stuck === 0 || config.untilMs > 0) return [];
+  const warning =
+    `the run cannot drain: ${stuck} cells wait for something that will never come ` +
+    `(${state.queue.size} for GPUs, ${state.placementQueue.length} kernels for hosts)`;
+  warnings.push(warning);
+  return [warning];
+}
