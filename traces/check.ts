@@ -2,12 +2,12 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { NbosError } from '../core/errors.ts';
 import { readColumnsFile } from './columns-file.ts';
-import { cronLikeSources } from './cron.ts';
 import { readNativeTables } from './formats/native.ts';
 import { resolveImportOptions } from './import-options.ts';
 import { type LoadOptions, loadTrace } from './load.ts';
 import { COLUMNS_FILE, readNativeHeader } from './native-header.ts';
 import { NoteList } from './notes.ts';
+import { warningsOf } from './suspicions.ts';
 import type { ImportNote, Trace } from './trace.ts';
 
 /** 'error': the trace cannot be used; 'warning': it can, but may not be what it seems. */
@@ -26,7 +26,7 @@ export interface CheckResult {
 /**
  * Reads a trace of any format and says what is wrong or odd about it: bad or duplicate rows, order,
  * cells outside their session (errors, with the first place); what the importer dropped or changed,
- * cells that overlap the one before, repeated and idle sessions, cron-like sources, wrong checksums,
+ * cells that overlap the one before, sessions repeated or without cells, cron-like sources, wrong checksums,
  * binary columns that differ from their CSV files.
  * @throws nothing that is about the trace: that comes back as a finding
  */
@@ -106,14 +106,10 @@ function oddities(trace: Trace): Finding[] {
         notes.add('repeated-cell', 'cells equal to the one ahead of them in all columns', place(c));
     }
   }
-  for (const source of cronLikeSources(trace))
-    notes.add(
-      'cron-like',
-      `sources that submit at a fixed interval, as a timer does and people do not (the first every ${
-        source.intervalMs / 1_000
-      } s)`,
-      source.name,
-    );
+  for (const { code, message } of warningsOf(trace)) {
+    // The others are counted above, where their places are known.
+    if (code === 'cron-like' || code === 'duplicate-sessions') notes.add(code, message, trace.name);
+  }
   return notes.list().map((note) => ({ severity: 'warning', ...note }));
 }
 

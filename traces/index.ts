@@ -1,6 +1,5 @@
 export { type CellInput, type SessionInput, TraceBuilder, type TraceMeta } from './build.ts';
 export { type CheckResult, checkTrace, type Finding } from './check.ts';
-export { type CronLikeSource, cronLikeSources } from './cron.ts';
 export { CsvWriter, escapeCsv, readTable, type Table, type TableRow } from './csv.ts';
 export { detectFormat } from './detect.ts';
 export { readOpenbNodes } from './formats/openb.ts';
@@ -16,6 +15,5 @@ export { type LoadedTrace, type LoadOptions, loadTrace } from './load.ts';
 export { type WriteOptions, writeNativeTrace } from './native-writer.ts';
 export { fitToHosts, type OversizePolicy } from './oversize.ts';
 export { mean, quantileSorted, sortedCopy } from './quantiles.ts';
-export { type RecutOptions, recutSessions } from './recut.ts';
 export { ReportTable, RunFolder, type RunRecord, readReport, readRun } from './run-folder.ts';
 export type { CellColumns, ImportNote, SessionColumns, Trace } from './trace.ts';

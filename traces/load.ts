@@ -11,8 +11,10 @@ import {
 import { kindOf, type OnProgress } from './input-file.ts';
 import { NoteList } from './notes.ts';
 import { fitToHosts } from './oversize.ts';
-import { recutSessions } from './recut.ts';
+import { splitSessions } from './sample.ts';
 import type { ImportNote, Trace } from './trace.ts';
+
+const MS_PER_HOUR = 3_600_000;
 
 export interface LoadOptions extends Partial<ImportOptions> {
   /** default 'auto': told by the content */
@@ -59,10 +61,21 @@ export async function loadTrace(path: string, options: LoadOptions = {}): Promis
     onProgress,
   });
   let { trace } = imported;
-  trace = recutSessions(trace, resolved);
+  trace = cut(trace, resolved);
   const hosts = hostTypes ?? imported.hostTypes;
   if (hosts !== undefined && hosts.length > 0)
     trace = fitToHosts(trace, hosts, resolved.oversize, notes);
   const { seed, hostTypes: recorded } = imported;
   return { trace, format: told, notes: notes.list(), seed, hostTypes: recorded };
+}
+
+function cut(trace: Trace, options: ImportOptions): Trace {
+  const { splitGapHours, splitOnGpuChange, startPadMs, endPadMs } = options;
+  if (splitGapHours === 0 && !splitOnGpuChange) return trace;
+  return splitSessions(trace, {
+    ...(splitGapHours > 0 ? { gapMs: splitGapHours * MS_PER_HOUR } : {}),
+    onGpuChange: splitOnGpuChange,
+    startPadMs,
+    endPadMs,
+  });
 }

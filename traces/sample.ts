@@ -117,11 +117,16 @@ export interface SplitRequest {
   readonly gapMs?: number | undefined;
   /** cut where the next cell uses another number of GPUs */
   readonly onGpuChange?: boolean | undefined;
+  /** a part after a cut opens so long before its first cell; default 2 minutes */
+  readonly startPadMs?: number | undefined;
+  /** a part before a cut closes so long after its last reply; default 0 */
+  readonly endPadMs?: number | undefined;
 }
 
 /**
- * Cuts sessions in two or more. Each part after the first opens 2 minutes before its first cell, or
- * at the last reply before it if that is later; each but the last closes at its last reply. Parts
+ * Cuts sessions in two or more. Each part after the first opens `startPadMs` before its first cell, or
+ * at the last reply before it if that is later; each but the last closes `endPadMs` after its last
+ * reply. Parts
  * have the ids `id.1`, `id.2` … and claim the maximum over their own cells, but for sessions that
  * claim more than their cells need, whose parts all do.
  */
@@ -131,7 +136,7 @@ export function splitSessions(trace: Trace, request: SplitRequest): Trace {
   for (let s = 0; s < sessions.count; s++) {
     const cuts = cutsOf(trace, s, request);
     if (cuts.length === 0) copy.session(s, {});
-    else copyParts(trace, copy, s, cuts);
+    else copyParts(trace, copy, s, cuts, request);
   }
   const cut = [
     ...(request.gapMs === undefined ? [] : [`idle > ${request.gapMs / HOUR_MS} h`]),
@@ -238,7 +243,13 @@ function cutsOf(trace: Trace, s: number, { gapMs, onGpuChange }: SplitRequest): 
   return cuts;
 }
 
-function copyParts(trace: Trace, copy: TraceCopy, s: number, cuts: readonly number[]): void {
+function copyParts(
+  trace: Trace,
+  copy: TraceCopy,
+  s: number,
+  cuts: readonly number[],
+  { startPadMs = START_PAD_MS, endPadMs = 0 }: SplitRequest,
+): void {
   const { sessions, cells } = trace;
   const bounds = [sessions.firstCell[s]!, ...cuts, sessions.firstCell[s + 1]!];
   const keepShape = copy.claimsMore(s);
@@ -246,13 +257,13 @@ function copyParts(trace: Trace, copy: TraceCopy, s: number, cuts: readonly numb
   let replyMs = startMs;
   for (let k = 0; k + 1 < bounds.length; k++) {
     const [from, to] = [bounds[k]!, bounds[k + 1]!];
-    if (k > 0) startMs = Math.max(replyMs, cells.submitMs[from]! - START_PAD_MS);
+    if (k > 0) startMs = Math.max(replyMs, cells.submitMs[from]! - startPadMs);
     startMs = Math.min(startMs, cells.submitMs[from]!);
     for (let c = from; c < to; c++) {
       replyMs = Math.max(replyMs, cells.submitMs[c]! + cells.durationMs[c]!);
     }
     const last = k + 2 === bounds.length;
-    const times: SessionTimes = { startMs, endMs: last ? sessions.endMs[s]! : replyMs };
+    const times: SessionTimes = { startMs, endMs: last ? sessions.endMs[s]! : replyMs + endPadMs };
     copy.session(s, { id: `${sessions.ids[s]}.${k + 1}`, ...times, from, to, keepShape });
   }
 }
