@@ -165,7 +165,7 @@ export class Core {
         `event ${event.kind} at ${event.at}, before ${state.now}`,
       );
     }
-    state.effects.length = 0;
+    state.effects = [];
     state.now = event.at;
     advanceTotals(state.totals, event.at, state.config.replicas);
     if (event.at > (state.scaling.lastTick + 1) * state.config.scaleIntervalMs) {
