@@ -37,6 +37,9 @@ export function fitLives(
 ): Float64Array {
   const lives = livesOf(times, sizes);
   const n = lives.length;
+  // Swaps keep the total, so no order of swaps helps where that is too much.
+  const largest = n - 1;
+  if (sumOf(lives) > sumOf(limits)) refuse(sizes.cells[largest]!, limits[largest]!);
   for (let s = n - 1; s >= 0; s--) {
     // Neighbours by size keep the dependence on size; wider circles only when they are full.
     for (let reach = Math.max(8, n >> 5); lives[s]! > limits[s]!; reach *= 4) {
@@ -45,6 +48,12 @@ export function fitLives(
     }
   }
   return lives;
+}
+
+function sumOf(values: Float64Array): number {
+  let sum = 0;
+  for (const value of values) sum += value;
+  return sum;
 }
 
 function shorten(

@@ -28,6 +28,9 @@ const EVEN_PLACES = 0.6;
 const MINUTE_MS = 60_000;
 /** A session opens this long before its first cell, as in the importer of the real file. */
 const START_PAD_MIN = 2;
+/** Phases of dense and of sparse work last about 50 cells: correlation of a phase with the next cell's. */
+const PHASE_MEMORY = 0.98;
+const PHASE_NEWS = Math.sqrt(1 - PHASE_MEMORY ** 2);
 
 /**
  * Sessions over `hours` hours: cell counts first; then for each session its tendency to long runs
@@ -84,8 +87,8 @@ function drawTimes(
   const absence = stratifiedNormals(sessions, streamOf(seed, 'think-tendency'));
   const durationNormal = normalsOf(streamOf(seed, 'durations'));
   const thinkNormal = normalsOf(streamOf(seed, 'thinks'));
-  const { sessionCorrelation: rs, cellCorrelation: rc, persistence: keep } = profile;
-  const renew = Math.sqrt(1 - keep * keep);
+  const { sessionCorrelation: rs, cellCorrelation: rc, phaseShare: share } = profile;
+  const [phase, fresh] = [Math.sqrt(share), Math.sqrt(1 - share)];
   const ownShare = Math.sqrt(1 - rc * rc);
   for (let s = 0; s < sessions; s++) {
     const d = effectAt(profile.durationBySize, sizes.rank[s]!);
@@ -94,13 +97,15 @@ function drawTimes(
     const thinkMean =
       t.mean + t.between * (rs * tendency[s]! + Math.sqrt(1 - rs * rs) * absence[s]!);
     const end = sizes.firstCell[s + 1]!;
-    let e = durationNormal();
-    let f = thinkNormal();
+    let slowDuration = durationNormal();
+    let slowThink = thinkNormal();
     for (let c = sizes.firstCell[s]!; c < end; c++) {
-      e = keep * e + renew * durationNormal();
-      f = keep * f + renew * thinkNormal();
+      const e = phase * slowDuration + fresh * durationNormal();
+      const f = phase * slowThink + fresh * thinkNormal();
       duration[c] = durations.value(durationMean + d.within * e);
       if (c + 1 === end) break;
+      slowDuration = PHASE_MEMORY * slowDuration + PHASE_NEWS * durationNormal();
+      slowThink = PHASE_MEMORY * slowThink + PHASE_NEWS * thinkNormal();
       const away = rc * e + ownShare * f;
       think[c] = Math.round(thinks.value(thinkMean + t.within * away) * gapFactor);
     }

@@ -31,8 +31,8 @@ export interface Profile {
   readonly sessionCorrelation: number;
   /** the same of a cell's duration with the think time after it, inside a session */
   readonly cellCorrelation: number;
-  /** correlation of a score with that of the next cell, beyond what the session explains */
-  readonly persistence: number;
+  /** share of the variance inside a session that lies between its phases of dense and sparse work */
+  readonly phaseShare: number;
   /** share of the cells that use 1, 4 and 8 GPUs */
   readonly gpuMix: readonly [one: number, four: number, eight: number];
   readonly gpuBySize: GpuTendency;
@@ -68,9 +68,10 @@ const GPU_BY_SIZE_15S: GpuTendency = [
 
 /** Chosen for the GPU-hours of the file: its long cells use more GPUs than its many short ones. */
 const GPU_BY_SIZE_60S: GpuTendency = [
-  [0.0, 0.2, 0.2, 0.6],
-  [0.7, 0.4, 0.2, 0.4],
-  [1.0, 0.6, 0.18, 0.22],
+  [0.0, 0.1, 0.15, 0.75],
+  [0.5, 0.14, 0.2, 0.66],
+  [0.8, 0.4, 0.2, 0.4],
+  [1.0, 0.72, 0.18, 0.1],
 ];
 
 /** Share of sessions that change their GPU count once, by size. */
@@ -99,8 +100,8 @@ const DURATION_BY_SIZE: SizeEffect = [
 ];
 
 const THINK_BY_SIZE: SizeEffect = [
-  [0.1, 1.2, 1.65, 1.0],
-  [0.2, 1.05, 1.6, 0.82],
+  [0.1, 1.3, 1.7, 1.0],
+  [0.2, 1.12, 1.6, 0.82],
   [0.3, 0.88, 1.38, 0.78],
   [0.4, 0.68, 1.31, 0.66],
   [0.5, 0.4, 1.26, 0.62],
@@ -130,7 +131,7 @@ const ADOBE_15S: Profile = {
     [12, 2],
     [15, 4],
     [20, 6],
-    [25, 9],
+    [25.6, 9],
     [30, 12],
     [35, 18],
     [40, 28],
@@ -155,11 +156,11 @@ const ADOBE_15S: Profile = {
     [22.54, 1],
     [51, 2],
     [63, 3],
-    [70.2, 4],
-    [74.4, 5],
-    [77.3, 6],
-    [79.5, 7],
-    [81.4, 8],
+    [70.7, 4],
+    [74.5, 5],
+    [78, 6],
+    [80.2, 7],
+    [82, 8],
     [85.2, 12],
     [90.3, 20],
     [92.8, 27],
@@ -178,12 +179,12 @@ const ADOBE_15S: Profile = {
   ],
   thinkMin: [
     [26.31, 0],
-    [61.9, 1],
-    [74.8, 2],
+    [62.4, 1],
+    [74.6, 2],
     [82.2, 3],
     [86, 4],
     [88.5, 5],
-    [89.92, 6],
+    [89.2, 6],
     [91.4, 7],
     [92.8, 9],
     [95.3, 15],
@@ -201,13 +202,13 @@ const ADOBE_15S: Profile = {
   durationBySize: DURATION_BY_SIZE,
   thinkBySize: THINK_BY_SIZE,
   sessionCorrelation: -0.62,
-  persistence: 0.35,
+  phaseShare: 0.2,
   cellCorrelation: -0.35,
   gpuBySize: GPU_BY_SIZE_15S,
   gpuMix: [0.2115, 0.3203, 0.4682],
-  gpuCorrelation: 0.5,
-  weekdayPreference: 3.6,
-  edgePreference: 1.7,
+  gpuCorrelation: 0.65,
+  weekdayPreference: 2.6,
+  edgePreference: 1.5,
 };
 
 const ADOBE_60S: Profile = {
@@ -216,7 +217,7 @@ const ADOBE_60S: Profile = {
     [7, 1],
     [15, 2],
     [20, 3],
-    [25, 5],
+    [25.6, 5],
     [30, 6],
     [40, 11],
     [50, 17],
@@ -237,8 +238,8 @@ const ADOBE_60S: Profile = {
     [71, 9],
     [74.3, 10],
     [76.8, 11],
-    [80.5, 13],
-    [85.5, 18],
+    [81.2, 13],
+    [86.2, 18],
     [90.3, 32],
     [95.2, 95],
     [97, 240],
@@ -257,9 +258,9 @@ const ADOBE_60S: Profile = {
     [66, 5],
     [71.5, 6],
     [76.3, 7],
-    [81.5, 9],
-    [86.5, 15],
-    [90, 35],
+    [82, 9],
+    [86.8, 15],
+    [89.8, 35],
     [92.7, 60],
     [94.9, 98],
     [95.6, 210],
@@ -274,13 +275,13 @@ const ADOBE_60S: Profile = {
   durationBySize: shiftedMiddle(DURATION_BY_SIZE, -0.85),
   thinkBySize: shiftedMiddle(THINK_BY_SIZE, 0.4),
   sessionCorrelation: -0.62,
-  persistence: 0.7,
+  phaseShare: 0.6,
   cellCorrelation: -0.3,
   gpuBySize: GPU_BY_SIZE_60S,
   gpuMix: [0.49, 0.2, 0.31],
   gpuCorrelation: 0.8,
-  weekdayPreference: 2.8,
-  edgePreference: 0.7,
+  weekdayPreference: 2.1,
+  edgePreference: 0.6,
 };
 
 export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
