@@ -26,8 +26,8 @@ export interface CheckResult {
 /**
  * Reads a trace of any format and says what is wrong or odd about it: bad or duplicate rows, order,
  * cells outside their session (errors, with the first place); what the importer dropped or changed,
- * cells that overlap the one before, sessions repeated or without cells, cron-like sources, wrong checksums,
- * binary columns that differ from their CSV files.
+ * cells that overlap the one before, sessions repeated or without cells, cron-like sources, wrong
+ * checksums, binary columns that differ from their CSV files.
  * @throws nothing that is about the trace: that comes back as a finding
  */
 export async function checkTrace(path: string, options: LoadOptions = {}): Promise<CheckResult> {

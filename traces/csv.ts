@@ -23,8 +23,8 @@ export function escapeCsv(text: string): string {
 }
 
 /**
- * Writes a CSV file that appears only when it is whole. Lines end in "\n"; numbers have the shortest
- * text that reads back to the same double; null, undefined and '' are empty fields.
+ * Writes a CSV file that appears only when it is whole. Lines end in "\n"; numbers have the
+ * shortest text that reads back to the same double; null, undefined and '' are empty fields.
  */
 export class CsvWriter {
   readonly path: string;

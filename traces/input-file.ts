@@ -29,7 +29,7 @@ function notFound(path: string, error: unknown): NbosError {
 /**
  * The content of a file in chunks, unpacked when it is gzip (told by its first bytes, whatever its
  * name). `onBytes` sees each chunk before it is handed out.
- * @throws NbosError file-not-found; file-corrupt when gzip data is damaged or cut off, or when a file
+ * @throws NbosError file-not-found; file-corrupt when gzip data is damaged or cut off, or a file
  * named .gz is not gzip
  */
 export async function* readBytes(

@@ -12,9 +12,9 @@ const OPEN_OBJECT = 123;
 const CLOSE_OBJECT = 125;
 
 /**
- * Reads one large array of objects inside a JSON file, element by element: the whole file when `key`
- * is null, else the member `key` of the object that the file is. `onElement` gets each element and
- * its position. Packed files are unpacked.
+ * Reads one large array of objects inside a JSON file, element by element: the whole file when
+ * `key` is null, else the member `key` of the object that the file is. `onElement` gets each
+ * element and its position. Packed files are unpacked.
  * @returns the other members of the object ({} when `key` is null)
  * @throws NbosError file-corrupt for text that is not JSON or ends early, trace-bad-header when the
  * array is not there

@@ -60,9 +60,9 @@ export function makeFolder(path: string): void {
 }
 
 /**
- * A file that appears under its name only when it is whole: bytes go to a temporary beside it, which
- * `close` renames into place and `abort` removes. Its folder is created. Writing is synchronous, so
- * memory stays bounded and a full disk is reported by the call that met it.
+ * A file that appears under its name only when it is whole: bytes go to a temporary beside it,
+ * which `close` renames into place and `abort` removes. Its folder is created. Writing is
+ * synchronous, so memory stays bounded and a full disk is reported by the call that met it.
  */
 export class OutputFile {
   readonly path: string;

@@ -27,8 +27,9 @@ export interface CreateOptions {
 }
 
 /**
- * A run folder being written. Each report appears under its name when its writer is closed, run.json
- * when `finish` is called; until then the folder is not a run, and creating it again starts afresh.
+ * A run folder being written. Each report appears under its name when its writer is closed,
+ * run.json when `finish` is called; until then the folder is not a run, and creating it again
+ * starts afresh.
  */
 export class RunFolder {
   readonly path: string;

@@ -26,10 +26,11 @@ const RETURN = 13;
 const QUOTE = 34;
 
 /**
- * Reads a CSV file with a header, packed or not, row by row. `onRow` gets one row object, filled anew
- * for each row; its fields are named by position in `required` followed by `optional`, whatever
- * their order in the file. Rows without quotes are split here, because that is several times faster;
- * from the first quote on csv-parse reads. `onBytes` sees the unpacked file, for a checksum.
+ * Reads a CSV file with a header, packed or not, row by row. `onRow` gets one row object, filled
+ * anew for each row; its fields are named by position in `required` followed by `optional`,
+ * whatever their order in the file. Rows without quotes are split here, because that is several
+ * times faster; from the first quote on csv-parse reads. `onBytes` sees the unpacked file, for a
+ * checksum.
  * @throws NbosError file-not-found, file-corrupt, trace-bad-header, trace-bad-value
  */
 export async function readTable(

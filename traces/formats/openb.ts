@@ -29,7 +29,8 @@ const PRICE_PER_GPU_HOUR = 24.48 / 8;
 
 /**
  * Alibaba's cluster-trace-gpu-v2023: a pod is a session with one cell, submitted at creation, that
- * lasts from scheduling to deletion. Pods never scheduled, or never deleted, are dropped and counted.
+ * lasts from scheduling to deletion. Pods never scheduled, or never deleted, are dropped and
+ * counted.
  */
 async function read(context: ImportContext): Promise<Imported> {
   const { notes, options, path, onProgress } = context;
@@ -90,8 +91,9 @@ async function read(context: ImportContext): Promise<Imported> {
 }
 
 /**
- * The node list as host types: one for each distinct (CPU, memory, GPUs, model), most frequent first,
- * named after the model; `maxHosts` is how many nodes there are. Prices are in proportion to GPUs.
+ * The node list as host types: one for each distinct (CPU, memory, GPUs, model), most frequent
+ * first, named after the model; `maxHosts` is how many nodes there are. Prices are in proportion to
+ * GPUs.
  * @throws NbosError as `readTable`
  */
 export async function readOpenbNodes(path: string): Promise<HostType[]> {

@@ -46,10 +46,10 @@ class Samples {
 }
 
 /**
- * Utilisation samples as a monitoring system exports them: a cell is a run of samples of a pod above
- * the threshold, short idle gaps bridged, and ends at the first idle sample; a session ends when GPU
- * and CPU samples are both missing for long. CPU and memory values have no unit, so they are not
- * used: sessions claim the usual share for their GPUs, as many as they were seen with.
+ * Utilisation samples as a monitoring system exports them: a cell is a run of samples of a pod
+ * above the threshold, short idle gaps bridged, and ends at the first idle sample; a session ends
+ * when GPU and CPU samples are both missing for long. CPU and memory values have no unit, so they
+ * are not used: sessions claim the usual share for their GPUs, as many as they were seen with.
  */
 async function read(context: ImportContext): Promise<Imported> {
   const { options, notes, path } = context;
@@ -171,7 +171,7 @@ interface Pod {
 /** Walks both kinds of samples of a pod in order of time and cuts them into sessions. */
 function addPod(builder: TraceBuilder, options: ImportOptions, pod: Pod): void {
   const { intervalMs, gpu, cpu } = pod;
-  // n samples are missing when the next one comes n + 1 intervals later; half an interval of jitter.
+  // n samples are missing when the next comes n + 1 intervals later, give or take half of one.
   const gpuReach = (options.rawGpuMissing + 0.5) * intervalMs;
   const cpuReach = (options.rawCpuMissing + 0.5) * intervalMs;
   let g = 0;

@@ -15,8 +15,8 @@ const SESSION_COLUMNS = ['session_id', 'start_ms', 'end_ms', 'user_id'] as const
 
 /**
  * A finished run as a trace: its cells.csv with the submissions as they fell in that run, and the
- * session times of the sessions.csv beside it. A cells.csv alone does too: its sessions open and close
- * with their cells, padded by --start-pad and --end-pad.
+ * session times of the sessions.csv beside it. A cells.csv alone does too: its sessions open and
+ * close with their cells, padded by --start-pad and --end-pad.
  */
 async function read(context: ImportContext): Promise<Imported> {
   const folder = kindOf(context.path) === 'folder';
