@@ -24,8 +24,7 @@ export function descriptionText(d: Description): string {
     `source: ${d.source}`,
     '',
     textTable(header, rows),
-    `GPUs: ${d.gpuShares.map(({ gpus, share }) => `${gpus} in ${percent(share)}`).join(', ')} of ` +
-      `the cells; ${percent(d.gpuChangeShare)} of the sessions change the number`,
+    `GPUs: ${gpuShareText(d)} of the cells; ${percent(d.gpuChangeShare)} of the sessions change the number`,
     `GPU-hours: ${shortNumber(Math.round(d.busyGpuHours))} busy, ` +
       `${shortNumber(Math.round(d.wholeHostGpuHours))} on whole hosts, ` +
       `${shortNumber(Math.round(d.reservedGpuHours))} reserved ` +
@@ -45,6 +44,20 @@ export function descriptionText(d: Description): string {
     );
   for (const warning of d.warnings) lines.push(`warning: ${warning.code}: ${warning.message}`);
   return `${lines.join('\n')}\n`;
+}
+
+const MOST_GPU_COUNTS = 6;
+
+/** The commonest GPU counts, ascending, and the rest as one. */
+function gpuShareText({ gpuShares }: Description): string {
+  const common = new Set(
+    [...gpuShares].sort((a, b) => b.share - a.share).slice(0, MOST_GPU_COUNTS),
+  );
+  const named = gpuShares.filter((entry) => common.has(entry));
+  const parts = named.map(({ gpus, share }) => `${gpus} in ${percent(share)}`);
+  const rest = gpuShares.reduce((sum, e) => (common.has(e) ? sum : sum + e.share), 0);
+  if (rest > 0) parts.push(`other numbers in ${percent(rest)}`);
+  return parts.join(', ') || 'none in any';
 }
 
 function percent(share: number): string {

@@ -23,8 +23,8 @@ export function windowOf(trace: Trace, fromMs: number, toMs: number): Trace {
   if (!(fromMs >= 0 && toMs > fromMs && toMs <= trace.endMs))
     throw new NbosError(
       'trace-unreachable',
-      `the window from ${formatDuration(fromMs)} to ${formatDuration(toMs)} is not inside the ` +
-        `trace "${trace.name}" of ${formatDuration(trace.endMs)}`,
+      `the window from ${hours(fromMs)} to ${hours(toMs)} is not inside the ` +
+        `trace "${trace.name}" of ${hours(trace.endMs)}`,
       'Choose a shorter or earlier window.',
     );
   return copyWindow(trace, fromMs, toMs, sessionsOpenIn(trace, fromMs, toMs));
@@ -124,11 +124,10 @@ export interface SplitRequest {
 }
 
 /**
- * Cuts sessions in two or more. Each part after the first opens `startPadMs` before its first cell, or
- * at the last reply before it if that is later; each but the last closes `endPadMs` after its last
- * reply. Parts
- * have the ids `id.1`, `id.2` … and claim the maximum over their own cells, but for sessions that
- * claim more than their cells need, whose parts all do.
+ * Cuts sessions in two or more. Each part after the first opens `startPadMs` before its first cell,
+ * or at the last reply before it if that is later; each but the last closes `endPadMs` after its
+ * last reply. Parts have the ids `id.1`, `id.2` … and claim the maximum over their own cells, but
+ * for sessions that claim more than their cells need, whose parts all do.
  */
 export function splitSessions(trace: Trace, request: SplitRequest): Trace {
   const { sessions } = trace;
@@ -174,8 +173,7 @@ export function copyWindow(
   if (kept.length === 0)
     throw new NbosError(
       'trace-unreachable',
-      `no session of trace "${trace.name}" is open between ${formatDuration(fromMs)} and ` +
-        formatDuration(toMs),
+      `no session of trace "${trace.name}" is open between ${hours(fromMs)} and ${hours(toMs)}`,
       'Choose another window.',
     );
   const copy = new TraceCopy(trace, new TraceBuilder());
@@ -266,6 +264,10 @@ function copyParts(
     const times: SessionTimes = { startMs, endMs: last ? sessions.endMs[s]! : replyMs + endPadMs };
     copy.session(s, { id: `${sessions.ids[s]}.${k + 1}`, ...times, from, to, keepShape });
   }
+}
+
+function hours(ms: number): string {
+  return `${+(ms / HOUR_MS).toFixed(3)} h`;
 }
 
 function requirePositive(what: string, value: number): void {

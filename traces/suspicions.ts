@@ -142,10 +142,11 @@ function periodOf(submits: Float64Array): number {
     if (count > (counts.get(best) ?? 0)) best = gap;
   }
   if (best === 0) return 0;
+  const period = meanGapNear(submits, best);
   let hits = 0;
   let j = 0;
   for (let i = 0; i < submits.length; i++) {
-    const due = submits[i]! + best;
+    const due = submits[i]! + period;
     while (j < submits.length && submits[j]! < due - TOLERANCE_MS) j++;
     if (j < submits.length && submits[j]! <= due + TOLERANCE_MS) hits++;
   }
@@ -154,7 +155,19 @@ function periodOf(submits: Float64Array): number {
   // Times in whole minutes meet by chance far more often than times in seconds.
   const grain = submits.every((t) => (t - submits[0]!) % 60_000 === 0) ? 60_000 : 2 * TOLERANCE_MS;
   const chance = (submits.length * grain) / span;
-  return share >= PERIODIC_SHARE && share >= OVER_CHANCE * chance ? best : 0;
+  return share >= PERIODIC_SHARE && share >= OVER_CHANCE * chance ? period : 0;
+}
+
+/** The mean of the gaps around `near`, which is in whole seconds: clocks do not tick in whole seconds. */
+function meanGapNear(submits: Float64Array, near: number): number {
+  let [sum, count] = [0, 0];
+  for (let i = 1; i < submits.length; i++) {
+    const gap = submits[i]! - submits[i - 1]!;
+    if (Math.abs(gap - near) > 2 * TOLERANCE_MS) continue;
+    sum += gap;
+    count++;
+  }
+  return sum / count;
 }
 
 function clusterWarnings(trace: Trace, cluster: ClusterSize): TraceWarning[] {
