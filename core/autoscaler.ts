@@ -1,3 +1,4 @@
+import type { Host } from './books/host-book.ts';
 import { hostsInAll, provision, unmatchedGpuMillis } from './demand.ts';
 import { releaseHost, startDrain } from './hosts.ts';
 import { retryPlacements } from './kernels.ts';
@@ -82,16 +83,12 @@ function scaleIn(state: State): void {
   const excess = state.up.length - upperLimit(state);
   let left = Math.min(state.config.scaleInMax, excess);
   if (left <= 0) return;
-  const candidates = state.up
-    .map((id) => state.hosts[id]!)
-    .filter(
-      (host) =>
-        host.committed.gpuMillis === 0 &&
-        host.running === 0 &&
-        host.poolTaken === 0 &&
-        host.containers.length <= state.config.maxStandbyPerReleasedHost,
-    )
-    .sort((a, b) => a.containers.length - b.containers.length || a.id - b.id);
+  const candidates: Host[] = [];
+  for (const id of state.up) {
+    const host = state.hosts[id]!;
+    if (mayBeReleased(state, host)) candidates.push(host);
+  }
+  candidates.sort((a, b) => a.containers.length - b.containers.length || a.id - b.id);
   for (const host of candidates) {
     if (left === 0) return;
     if (host.containers.length === 0) {
@@ -102,6 +99,15 @@ function scaleIn(state: State): void {
     }
     left--;
   }
+}
+
+function mayBeReleased(state: State, host: Host): boolean {
+  return (
+    host.committed.gpuMillis === 0 &&
+    host.running === 0 &&
+    host.poolTaken === 0 &&
+    host.containers.length <= state.config.maxStandbyPerReleasedHost
+  );
 }
 
 /** An on-demand policy's host has been empty for long enough. */

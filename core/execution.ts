@@ -148,6 +148,7 @@ function serveByContainer(state: State, session: Session, execution: Execution):
   const host = state.placement.choose(state, {
     need: execution.need,
     commits: true,
+    mostClaimed: Number.POSITIVE_INFINITY,
     session: execution.session,
     replica: execution.cell,
     attempt: execution.attempt,

@@ -9,6 +9,7 @@ import { placeMissing, replicaLost, retryPlacements } from './kernels.ts';
 import { changed, uncommit } from './ledger.ts';
 import { migrationOf, moveFailed } from './migration.ts';
 import { emptyPool, replenish, unshelve } from './prewarm.ts';
+import { equalVectors, ZERO } from './resources.ts';
 import { fact, removeFrom, type State } from './state.ts';
 import { dropReservation, renewPromises, serveWaiting } from './waiting.ts';
 
@@ -44,6 +45,7 @@ function countHost(state: State, host: Host, sign: 1 | -1): void {
 
 /** Work matched to a pending host waits for GPUs again. */
 function endPromises(state: State, host: Host): void {
+  if (equalVectors(host.promised, ZERO)) return;
   for (const execution of state.executions.slots) {
     if (execution.promised !== host.id) continue;
     endPromise(state, execution);
@@ -122,6 +124,7 @@ export function cancelDrain(state: State, host: Host): void {
   state.up.push(host.id);
   host.state = 'up';
   state.index.add(host);
+  state.relieved = true;
   changed(state, host);
   replenish(state, host);
 }

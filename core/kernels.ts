@@ -9,6 +9,7 @@ import { kernelReady, rejectAll } from './execution.ts';
 import { reserve, subscribe, unreserve, unsubscribe } from './ledger.ts';
 import { cancelMigrations } from './migration.ts';
 import { removeFrom, type State } from './state.ts';
+import { mostClaimed, noteLimited } from './subscription.ts';
 
 /** Placing, repairing and closing the replicas of kernels. */
 
@@ -40,14 +41,18 @@ export function placeMissing(state: State, session: Session): void {
 }
 
 function chooseHost(state: State, session: Session, replica: number): Host | undefined {
-  return state.placement.choose(state, {
+  const commits = state.policy.commit === 'placement';
+  const host = state.placement.choose(state, {
     need: session.need,
-    commits: state.policy.commit === 'placement',
+    commits,
+    mostClaimed: commits ? Number.POSITIVE_INFINITY : mostClaimed(state),
     session: session.id,
     replica,
     attempt: session.placements,
-    accept: (host) => admitsReplica(state, host, session),
+    accept: (candidate) => admitsReplica(state, candidate, session),
   });
+  if (host === undefined && !commits) noteLimited(state, session.need);
+  return host;
 }
 
 function claim(state: State, session: Session, replica: Replica, host: Host): void {

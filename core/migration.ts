@@ -8,6 +8,7 @@ import { beginRun, kernelReady, noteReason, retry } from './execution.ts';
 import { cancelDrain } from './hosts.ts';
 import { changed, commit, subscribe, uncommit, unsubscribe } from './ledger.ts';
 import { fact, type State } from './state.ts';
+import { mostClaimed, noteLimited } from './subscription.ts';
 import type { Served } from './wait-queue.ts';
 
 /**
@@ -20,10 +21,15 @@ import type { Served } from './wait-queue.ts';
 export function migrateFor(state: State, session: Session, execution: Execution): Served {
   if (session.migrations.length > 0) return 'blocked-self';
   const order = state.orders['warm-best-fit'];
-  const target = state.index.find(order, execution.need, (host) =>
-    admitsMigration(state, host, session, execution),
+  const target = state.index.find(
+    order,
+    execution.need,
+    (host) => admitsMigration(state, host, session, execution),
+    session.need.gpuMillis,
+    mostClaimed(state),
   );
   if (target === undefined) {
+    noteLimited(state, session.need);
     return state.index.mayFit(execution.need) ? 'blocked-self' : 'blocked-class';
   }
   const victim = chooseVictim(state, session);
@@ -111,6 +117,8 @@ function drainTarget(state: State, from: Host, session: Session): Host | undefin
     state.orders['least-subscribed'],
     null,
     (host) => host.id !== from.id && admitsReplica(state, host, session),
+    session.need.gpuMillis,
+    mostClaimed(state),
   );
 }
 

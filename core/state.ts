@@ -95,8 +95,7 @@ export function newState(
   options: CoreOptions,
 ): State {
   const policyState = policy.state?.() ?? {};
-  const used: HostOrder[] = [...new Set<HostOrder>([...placement.orders, 'warm-best-fit'])];
-  if (!used.includes('least-subscribed')) used.push('least-subscribed');
+  const used = ordersUsed(policy, placement);
   const orders = Object.fromEntries(
     Object.keys(HOST_ORDERS).map((name) => [name, used.indexOf(name as HostOrder)]),
   ) as Record<HostOrder, number>;
@@ -149,6 +148,16 @@ export function newState(
     queue: new WaitQueue(queueComparator(config, policy, policyState)),
     reservations: 0,
   };
+}
+
+/** Only the orders that are searched: each costs time whenever a host changes. */
+function ordersUsed(policy: Policy, placement: Placement): readonly HostOrder[] {
+  const commits = policy.commit === 'placement';
+  const used = new Set([commits ? placement.commitOrder : placement.claimOrder]);
+  if (policy.migrates) used.add('warm-best-fit');
+  // Replicas on hosts that are released move to the least subscribed one.
+  if (policy.container === 'session') used.add('least-subscribed');
+  return [...used];
 }
 
 function queueComparator(

@@ -1,5 +1,5 @@
 import type { Host } from './books/host-book.ts';
-import { DIMENSIONS, type ResourceVector } from './resources.ts';
+import type { ResourceVector } from './resources.ts';
 import type { State } from './state.ts';
 
 /**
@@ -7,14 +7,19 @@ import type { State } from './state.ts';
  * (subscribed + need) / spec / replicas. A dimension that the host lacks counts as 0.
  */
 export function ratioWith(state: State, host: Host, need: Readonly<ResourceVector>): number {
-  let most = 0;
-  for (const d of DIMENSIONS) {
-    const spec = host.spec[d];
-    if (spec === 0) continue;
-    const ratio = (host.subscribed[d] + need[d]) / spec;
-    if (ratio > most) most = ratio;
-  }
-  return most / state.config.replicas;
+  const { subscribed, spec } = host;
+  return (
+    Math.max(
+      share(subscribed.gpuMillis + need.gpuMillis, spec.gpuMillis),
+      share(subscribed.cpuMillis + need.cpuMillis, spec.cpuMillis),
+      share(subscribed.memoryMb + need.memoryMb, spec.memoryMb),
+      share(subscribed.vramMb + need.vramMb, spec.vramMb),
+    ) / state.config.replicas
+  );
+}
+
+function share(claimed: number, spec: number): number {
+  return spec === 0 ? 0 : claimed / spec;
 }
 
 /**
@@ -29,6 +34,19 @@ export function exceedsLimit(state: State, host: Host, need: Readonly<ResourceVe
     state.scaling.dirty = true;
   }
   return true;
+}
+
+/** Most subscribed GPUs / GPUs of a host under the limit, over all replicas of a kernel. */
+export function mostClaimed(state: State): number {
+  return state.scaling.limit * state.config.replicas;
+}
+
+/** Remembers a search that found no host at all below the limit, as `exceedsLimit` does for one. */
+export function noteLimited(state: State, need: Readonly<ResourceVector>): void {
+  const ratio = state.index.leastRatioWith(need.gpuMillis) / state.config.replicas;
+  if (ratio <= state.scaling.limit || ratio >= state.scaling.wantedLimit) return;
+  state.scaling.wantedLimit = ratio;
+  state.scaling.dirty = true;
 }
 
 /** Demanded / busy GPUs now; the configured maximum while nothing is busy. */

@@ -1,7 +1,7 @@
 import { admitsReplica, holdsReplica } from './admission.ts';
 import { type Execution, enterStep, STEP } from './books/execution-book.ts';
 import type { Host } from './books/host-book.ts';
-import { endPromise, promiseHost } from './demand.ts';
+import { endPromise, hostsInAll, promiseHost } from './demand.ts';
 import { noteReason, reject, serve } from './execution.ts';
 import { fitsIn } from './resources.ts';
 import { fact, type State } from './state.ts';
@@ -46,6 +46,7 @@ function endReservation(state: State, execution: Execution): void {
   state.hosts[execution.reservation]!.reservedFor = -1;
   execution.reservation = -1;
   state.reservations--;
+  state.relieved = true;
 }
 
 /** A host lost its reservation because it is going. */
@@ -97,6 +98,7 @@ function couldSuit(state: State, host: Host, execution: Execution): boolean {
 /** Renews the claims of waiting executions on pending hosts, oldest first. */
 export function renewPromises(state: State): void {
   if (state.queue.size === 0 || state.config.scaling === 'none') return;
+  if (state.pending.length === 0 && hostsInAll(state) >= state.bounds.max) return;
   for (const execution of state.queue.inOrder()) {
     if (execution.promised !== -1) continue;
     promiseHost(state, execution);

@@ -13,7 +13,8 @@ export function poolClassOf(gpuMillis: number): number {
 export const gandivaPools = {
   name: 'gandiva-pools',
   summary: "the execution's own pool of hosts, a free host, then any other; most idle GPUs first",
-  orders: ['most-idle'],
+  claimOrder: 'most-idle',
+  commitOrder: 'most-idle',
   poolOf: poolClassOf,
   choose: (state, { need, commits, accept }) => {
     const own = poolClassOf(need.gpuMillis);

@@ -4,9 +4,16 @@ import type { Placement } from './placement.ts';
 export const mostLoaded = {
   name: 'most-loaded',
   summary: 'highest subscription ratio (or, where placements commit, fewest idle GPUs), then id',
-  orders: ['most-subscribed', 'best-fit'],
-  choose: (state, { need, commits, accept }) =>
+  claimOrder: 'most-subscribed',
+  commitOrder: 'best-fit',
+  choose: (state, { need, commits, accept, mostClaimed }) =>
     commits
       ? state.index.find(state.orders['best-fit'], need, accept)
-      : state.index.find(state.orders['most-subscribed'], null, accept),
+      : state.index.find(
+          state.orders['most-subscribed'],
+          null,
+          accept,
+          need.gpuMillis,
+          mostClaimed,
+        ),
 } satisfies Placement;

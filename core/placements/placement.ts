@@ -8,6 +8,8 @@ export interface PlacementRequest {
   readonly need: Readonly<ResourceVector>;
   /** whether `need` must be idle, because it is committed with the placement */
   readonly commits: boolean;
+  /** most subscribed GPUs / GPUs that `accept` allows, all replicas together; for pruning */
+  readonly mostClaimed: number;
   readonly session: number;
   readonly replica: number;
   readonly attempt: number;
@@ -19,8 +21,9 @@ export interface PlacementRequest {
 export interface Placement {
   readonly name: string;
   readonly summary: string;
-  /** the host orders that `choose` searches */
-  readonly orders: readonly HostOrder[];
+  /** the host orders that `choose` searches: for claims alone, and for those that commit */
+  readonly claimOrder: HostOrder;
+  readonly commitOrder: HostOrder;
   /** the pool that an idle host joins with its first execution, until it is idle again */
   readonly poolOf?: (gpuMillis: number) => number;
   readonly choose: (state: State, request: PlacementRequest) => Host | undefined;

@@ -13,7 +13,8 @@ function hashOf(state: State, { session, replica, attempt }: PlacementRequest, p
 export const random = {
   name: 'random',
   summary: 'uniform over the hosts that fit, repeatable by seed',
-  orders: ['best-fit'],
+  claimOrder: 'warm-best-fit',
+  commitOrder: 'warm-best-fit',
   choose: (state, request) => {
     const { need, commits, accept } = request;
     const count = state.up.length;
