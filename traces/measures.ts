@@ -75,8 +75,8 @@ export interface Steps {
 }
 
 /**
- * Open sessions and the GPUs they reserve over time; each session holds its claim over [start, end).
- * With `only`, of those sessions.
+ * Open sessions and the GPUs they reserve over time; each holds its claim over [start, end). With
+ * `only`, of those sessions.
  */
 export function openSteps(
   trace: Trace,

@@ -4,7 +4,7 @@ import { formatDuration } from './duration.ts';
 import { openSteps } from './measures.ts';
 import { streamOf, type Uniform } from './synthesize/draws.ts';
 import type { Trace } from './trace.ts';
-import { type SessionTimes, TraceCopy } from './trace-copy.ts';
+import { TraceCopy } from './trace-copy.ts';
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
@@ -255,14 +255,20 @@ function copyParts(
   let replyMs = startMs;
   for (let k = 0; k + 1 < bounds.length; k++) {
     const [from, to] = [bounds[k]!, bounds[k + 1]!];
-    if (k > 0) startMs = Math.max(replyMs, cells.submitMs[from]! - startPadMs);
-    startMs = Math.min(startMs, cells.submitMs[from]!);
     for (let c = from; c < to; c++) {
       replyMs = Math.max(replyMs, cells.submitMs[c]! + cells.durationMs[c]!);
     }
-    const last = k + 2 === bounds.length;
-    const times: SessionTimes = { startMs, endMs: last ? sessions.endMs[s]! : replyMs + endPadMs };
-    copy.session(s, { id: `${sessions.ids[s]}.${k + 1}`, ...times, from, to, keepShape });
+    const id = `${sessions.ids[s]}.${k + 1}`;
+    if (k + 2 === bounds.length) {
+      copy.session(s, { id, startMs, endMs: sessions.endMs[s]!, from, to, keepShape });
+      return;
+    }
+    // Where runs overlap, the next cell is submitted before the last reply.
+    const submitMs = cells.submitMs[to]!;
+    const nextMs = Math.min(submitMs, Math.max(replyMs, submitMs - startPadMs));
+    const closeMs = Math.min(replyMs + endPadMs, Math.max(nextMs, replyMs));
+    copy.session(s, { id, startMs, endMs: closeMs, from, to, keepShape });
+    startMs = nextMs;
   }
 }
 

@@ -288,6 +288,13 @@ test('parts of a session: ids, starts, ends and claims', () => {
   const [first, second] = [cut.get('s0.1')!, cut.get('s0.2')!];
   assert.equal([first.startMs, first.endMs, first.gpus], [0, 2 * minute, 1]);
   assert.equal([second.startMs, second.endMs, second.gpus], [30 * minute, 40 * minute, 8]);
+  const padded = plain(
+    splitSessions(trace, { gapMs: 10 * minute, startPadMs: 5 * minute, endPadMs: 7 * minute }),
+  );
+  assert.is(padded.get('s0.1')!.endMs, 9 * minute);
+  assert.is(padded.get('s0.2')!.startMs, 27 * minute);
+  const met = plain(splitSessions(trace, { gapMs: 10 * minute, endPadMs: 60 * minute }));
+  assert.is(met.get('s0.1')!.endMs, 30 * minute, 'a part closes when the next opens');
   assert.equal([...plain(splitSessions(trace, { onGpuChange: true })).keys()].length, 3);
   assert.equal(plain(splitSessions(trace, {})), plain(trace));
 });
