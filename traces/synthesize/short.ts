@@ -33,7 +33,7 @@ const POPULATIONS = 8;
 const DRAWS = 60;
 /** Enough acceptable draws to choose the most typical from; one draw of many sessions is typical. */
 const CHOICE = 5;
-const LARGE = 1000;
+const LARGE = 300;
 /** GPU-weighted share of reserved time that is busy in two days of production data. */
 const TYPICAL_SHARE = 0.257;
 const SESSIONS_TOLERANCE = 0.1;
