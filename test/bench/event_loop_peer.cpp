@@ -30,7 +30,9 @@ static uint32_t next_word() {
   return t ^ (t >> 14);
 }
 
-static double exponential(double mean) { return -std::log((next_word() + 0.5) / 4294967296.0) * mean; }
+static double exponential(double mean) {
+  return -std::log((next_word() + 0.5) / 4294967296.0) * mean;
+}
 
 int main(int argc, char** argv) {
   if (argc != 4) return 2;
