@@ -45,8 +45,8 @@ const TWO_32 = 4_294_967_296;
 const SPREAD = 0x9e3779b1;
 
 /**
- * A uniform number in (0, 1), never 0 nor 1: a pure function of its arguments, so that the same thing
- * has the same draw whatever was drawn before it. 2^32 equally spaced values.
+ * A uniform number in (0, 1), never 0 nor 1: a pure function of its arguments, so that the same
+ * thing has the same draw whatever was drawn before it. 2^32 equally spaced values.
  * @param a, b, c the key, integers of 32 bits: (session, cell, attempt), or an ordinal and zeros
  */
 export function uniform(seed: number, stream: Stream, a: number, b: number, c: number): number {

@@ -16,11 +16,11 @@ export type PointFault = ScheduledFault & {
 };
 
 /**
- * Everything that goes wrong in a run, as pure functions of the configuration. Scheduled faults that
- * strike at one moment are a list; those that last are asked for by time. Random faults of a host or
- * a session are Poisson processes whose k-th gap is a draw for (its ordinal, k), so that hosts can
- * come and go at any time: ask for the next moment after the last one. Shares are a draw for each
- * thing that may fail.
+ * Everything that goes wrong in a run, as pure functions of the configuration. Scheduled faults
+ * that strike at one moment are a list; those that last are asked for by time. Random faults of a
+ * host or a session are Poisson processes whose k-th gap is a draw for (its ordinal, k), so that
+ * hosts can come and go at any time: ask for the next moment after the last one. Shares are a draw
+ * for each thing that may fail.
  */
 export class FaultPlan {
   /** Scheduled faults of one moment, by time, equal ones in the order given. */
@@ -32,7 +32,7 @@ export class FaultPlan {
   readonly #storeFailures: Windows;
   readonly #scaleOutFailures: Windows;
 
-  /** @throws NbosError config-bad-value, with the fault's place in the list, for one without sense */
+  /** @throws NbosError config-bad-value, with the fault's place in the list, for a bad one */
   constructor(config: Config) {
     config.faults.forEach(checkFault);
     this.#seed = config.seed;
@@ -61,7 +61,8 @@ export class FaultPlan {
   }
 
   /**
-   * Moment of the k-th (from 0) random exclusion of one of a host's devices, for DEVICE_EXCLUDED_MS.
+   * Moment of the k-th (from 0) random exclusion of one of a host's devices, for
+   * DEVICE_EXCLUDED_MS.
    * @param afterMs moment of the one before, or at which the host came up
    */
   nextDeviceExclusionMs(host: number, k: number, afterMs: number): number {

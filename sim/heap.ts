@@ -6,14 +6,15 @@ const SEQUENCES = 2 ** 46;
 const FIRST_CAPACITY = 64;
 
 /**
- * Pending events in the total order (time, priority, push order): of two events at the same time the
- * lower priority comes first, and equal ones leave in the order in which they came.
+ * Pending events in the total order (time, priority, push order): of two events at the same time
+ * the lower priority comes first, and equal ones leave in the order in which they came.
  *
  * A flat binary heap of typed arrays (measured against 4-ary: 1.1 to 1.5 times as fast, because its
- * choice between siblings needs no branch). The heap moves three numbers an event: its time, its rank
- * (priority and sequence folded into one double, compared only when times tie) and the slot of its
- * payload, which stays where it is. A pop leaves the root open, and the next push fills it from the
- * top: the usual step of a simulation, an event that schedules another, costs one descent, not two.
+ * choice between siblings needs no branch). The heap moves three numbers an event: its time, its
+ * rank (priority and sequence folded into one double, compared only when times tie) and the slot of
+ * its payload, which stays where it is. A pop leaves the root open, and the next push fills it from
+ * the top: the usual step of a simulation, an event that schedules another, costs one descent, not
+ * two.
  */
 export class EventHeap {
   /** Time of the last popped event, ms. */

@@ -24,13 +24,14 @@ const CATEGORIES: readonly Category[] = [
 ];
 
 /**
- * How long everything takes, compiled from the options of the group `latency` and the shares of slow
- * starts and store failures of the group `faults`. Each method is one draw, a pure function of the
- * seed and its key; times are whole ms, rounded to the nearest.
+ * How long everything takes, compiled from the options of the group `latency` and the shares of
+ * slow starts and store failures of the group `faults`. Each method is one draw, a pure function of
+ * the seed and its key; times are whole ms, rounded to the nearest.
  *
- * Keys: what belongs to an execution is drawn for (session, cell, attempt). The start of a container
- * is drawn for any three numbers that tell it apart from the other starts of its session, and that
- * of a pool container for (POOL, its ordinal, 0). Hosts and sessions are drawn for their ordinal.
+ * Keys: what belongs to an execution is drawn for (session, cell, attempt). The start of a
+ * container is drawn for any three numbers that tell it apart from the other starts of its session,
+ * and that of a pool container for (POOL, its ordinal, 0). Hosts and sessions are drawn for their
+ * ordinal.
  */
 export class Latencies {
   /** Names of the models; `modelOf` and `deviceLoadMs` speak of their positions. */

@@ -15,7 +15,7 @@ interface Case {
   /** Cut: several relaxation times 1 / (1 - sqrt(load))^2, counted in jobs. */
   readonly warmupJobs: number;
   readonly jobs: number;
-  /** The interval must be at least this narrow, as a share of the mean, or it would show nothing. */
+  /** The interval's half may be this share of the mean at most, or it would show nothing. */
   readonly widestShare: number;
 }
 

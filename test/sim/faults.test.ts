@@ -102,7 +102,7 @@ test('shares: as many fail as the option says, and with 1 all do', () => {
   }
 });
 
-test('the same configuration has the same faults, asked in whatever order; another seed others', () => {
+test('the same faults in whatever order they are asked; another seed has others', () => {
   const options = { hostLossPerDay: 1, containerCrashPerDay: 3, yieldShare: 0.5 };
   const ask = (faults: FaultPlan, i: number) => [
     faults.nextHostLossMs(i, 1000),

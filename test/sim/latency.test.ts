@@ -175,7 +175,7 @@ test('models and data sets of one’s own make a category of their own', () => {
   assert.is(latencies({ datasetSizesMb: {} }).datasetOf(3), -1);
 });
 
-test('device load is CUDA’s start and the parameters at 11.1 GB/s; data sets at the store’s rate', () => {
+test('device load is CUDA’s start and the parameters; data sets come at the store’s rate', () => {
   const l = latencies({ storeVariationPct: 0 });
   assert.is(l.deviceLoadMs(l.modelNamed('ResNet-18')), 178);
   assert.is(l.deviceLoadMs(l.modelNamed('GPT-2')), 223);
