@@ -1,0 +1,4 @@
+import { runOne } from './execute.ts';
+import { serveRuns } from './worker-loop.ts';
+
+serveRuns(runOne);
