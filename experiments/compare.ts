@@ -35,6 +35,8 @@ export interface CompareOptions {
   /** take the place of an earlier comparison in `out` */
   readonly replace?: boolean | undefined;
   readonly check?: boolean | undefined;
+  /** how the trace was come by, for run.json: with it, `nbos explain` can repeat the runs */
+  readonly source?: Readonly<Record<string, unknown>> | undefined;
   readonly signal?: AbortSignal | undefined;
   /** cells answered, of those of all runs */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
@@ -79,8 +81,12 @@ export interface Comparison {
 export async function compare(options: CompareOptions): Promise<Comparison> {
   if (options.policies.length === 0) throw new NbosError('usage', 'compare: no policy is named');
   const policies: Policy[] = [];
+  const origins = new Map<Policy, { policy: string; policyHash: string }>();
   for (const given of options.policies) {
-    const policy = typeof given === 'string' ? (await resolvePolicy(given)).policy : given;
+    const resolved = typeof given === 'string' ? await resolvePolicy(given) : undefined;
+    const policy = resolved?.policy ?? (given as Policy);
+    if (resolved !== undefined)
+      origins.set(policy, { policy: resolved.file || policy.name, policyHash: resolved.hash });
     if (policies.some((other) => other.name === policy.name))
       throw new NbosError('usage', `compare: the policy ${policy.name} is named twice`);
     policies.push(policy);
@@ -104,6 +110,15 @@ export async function compare(options: CompareOptions): Promise<Comparison> {
         out: folder,
         reports: options.reports,
         replace: options.replace ?? false,
+        ...(options.source && {
+          provenance: {
+            source: {
+              ...options.source,
+              ...(options.resample && { resample: seed }),
+              ...origins.get(policy),
+            },
+          },
+        }),
         check: options.check ?? false,
         signal: options.signal,
         onProgress: (done) => options.onProgress?.(Math.min(cellsBefore + done, total), total),
