@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, rmSync, type Stats, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { NbosError } from '../core/errors.ts';
 import { columnsFileParts } from './columns-file.ts';
@@ -77,7 +77,12 @@ export function writeNativeTrace(trace: Trace, path: string, options: WriteOptio
 }
 
 function refuseOccupied(path: string, target: string, replace: boolean): void {
-  const stat = statSync(target, { throwIfNoEntry: false });
+  let stat: Stats | undefined;
+  try {
+    stat = statSync(target, { throwIfNoEntry: false });
+  } catch (error) {
+    throw unwritable(path, error);
+  }
   if (stat === undefined) return;
   if (!stat.isDirectory())
     throw new NbosError('file-exists', `${path} is a file`, 'Name a folder that is not there yet.');

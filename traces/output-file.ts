@@ -8,7 +8,7 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import { NbosError } from '../core/errors.ts';
 
 let temporaries = 0;
@@ -52,10 +52,23 @@ export function unwritable(path: string, error: unknown): NbosError {
 /** Creates a folder and its parents. @throws NbosError file-unwritable */
 export function makeFolder(path: string): void {
   try {
-    mkdirSync(path, { recursive: true });
-    if (!statSync(path).isDirectory()) throw Object.assign(new Error(), { code: 'ENOTDIR' });
+    makeEach(resolve(path));
   } catch (error) {
     throw unwritable(path, error);
+  }
+}
+
+/** Not mkdir's own recursion: that never returns where a file system answers ENOENT, as /proc does. */
+function makeEach(path: string): void {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat?.isDirectory()) return;
+  if (stat !== undefined) throw Object.assign(new Error(), { code: 'ENOTDIR' });
+  makeEach(dirname(path));
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Another process may have been faster.
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 
