@@ -26,6 +26,9 @@ export async function loadRun(folder: string, label?: string): Promise<LoadedRun
     ? await readDelays(folder)
     : { delaysMs: new Float64Array(0), tctsMs: new Float64Array(0) };
   const type = hostTypesOf(config)[0]!;
+  const summary = has('summary.csv') ? await readSummary(folder) : {};
+  const horizonMs = summary['horizon_ms'];
+  const untilMs = typeof horizonMs === 'number' ? horizonMs : Number.POSITIVE_INFINITY;
   return {
     label: label ?? policy,
     policy,
@@ -34,8 +37,8 @@ export async function loadRun(folder: string, label?: string): Promise<LoadedRun
     config,
     delaysMs,
     tctsMs,
-    timeline: await readTimeline(has('timeline.csv') ? folder : undefined),
-    summary: has('summary.csv') ? await readSummary(folder) : {},
+    timeline: has('timeline.csv') ? await readTimeline(folder, untilMs) : NO_TIMELINE,
+    summary,
     money: {
       costPerGpuHour: type.gpus > 0 ? type.pricePerHour / type.gpus : 0,
       userPriceFactor: config.userPriceFactor,
@@ -57,10 +60,17 @@ async function readDelays(
   };
 }
 
-async function readTimeline(folder: string | undefined): Promise<TimelineColumns> {
+/** Up to the horizon: what drains after it is in no sum of GPU-hours or money. */
+async function readTimeline(folder: string, untilMs: number): Promise<TimelineColumns> {
   const names = TIMELINE_COLUMNS.map((column) => column.name);
-  const table = folder === undefined ? undefined : await readReport(folder, 'timeline.csv', names);
-  const column = (name: string) => table?.numbers(name) ?? new Float64Array(0);
+  const table = await readReport(folder, 'timeline.csv', names);
+  const times = table.numbers('time_ms');
+  const after = times.findIndex((time) => time > untilMs);
+  const end = after < 0 ? times.length : after;
+  return timelineOf((name) => table.numbers(name).subarray(0, end));
+}
+
+function timelineOf(column: (name: string) => Float64Array): TimelineColumns {
   return {
     timeMs: column('time_ms'),
     provisionedGpus: column('provisioned_gpus'),
@@ -75,6 +85,8 @@ async function readTimeline(folder: string | undefined): Promise<TimelineColumns
     hosts: column('hosts'),
   };
 }
+
+const NO_TIMELINE = timelineOf(() => new Float64Array(0));
 
 async function readSummary(folder: string): Promise<Record<string, string | number>> {
   const table = await readReport(folder, 'summary.csv');

@@ -16,6 +16,7 @@ export interface StoredResult {
 }
 
 const RESULT = 'result.json';
+let stores = 0;
 
 /**
  * The results of runs in a folder, by key. A run's folder appears whole, by one rename, and is never
@@ -32,7 +33,7 @@ export class ResultStore {
     makeFolder(this.#runs);
     makeFolder(temporaries);
     removeOrphans(temporaries);
-    this.#temporary = join(temporaries, `${hostname()}+${process.pid}`);
+    this.#temporary = join(temporaries, `${hostname()}+${process.pid}+${stores++}`);
   }
 
   /** Where the result with this key lies, or would lie. */

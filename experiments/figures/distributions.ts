@@ -53,7 +53,7 @@ function distribution(
     return seriesLine(points, strokes.get(run.label)!, 'step-after');
   });
   if (most < least) [least, most] = [-3, 0];
-  const domain: [number, number] = [least, Math.max(most, least + 1)];
+  const domain: [number, number] = [least - 0.1, Math.max(most, least + 1) + 0.02];
   const ticks = DURATION_TICKS.map(Math.log10).filter((t) => t >= domain[0] && t <= domain[1]);
   return drawFigure(name, {
     title,

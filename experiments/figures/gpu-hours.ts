@@ -14,7 +14,7 @@ interface Series {
 export function gpuHoursFigure(runs: readonly RunColumns[]): Figure {
   const series = seriesOf(runs);
   const { unit, perMs } = timeAxis(Math.max(...series.map((s) => s.timeMs.at(-1) ?? 0)));
-  const x = { label: `Time since the start of the trace (${unit})`, grid: false };
+  const x = { label: `Time since the start of the trace (${unit})`, zero: true };
   const instant = series.map((s) =>
     seriesLine(
       thinPeaks(s.timeMs, s.gpus).map((p) => ({ x: p.x * perMs, y: p.y })),

@@ -100,5 +100,5 @@ export function durationLabel(seconds: number): string {
 
 /** Ticks of a logarithmic axis of durations, in seconds, that people read without thinking. */
 export const DURATION_TICKS = [
-  0.001, 0.01, 0.1, 1, 10, 60, 600, 3600, 36_000, 86_400, 864_000,
+  0.001, 0.01, 0.1, 1, 10, 60, 300, 3600, 18_000, 86_400, 864_000,
 ] as const;

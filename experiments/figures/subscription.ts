@@ -4,7 +4,9 @@ import { backdrop, drawFigure, type Figure, type LegendEntry, seriesLine } from 
 import { strokesOf } from './style.ts';
 
 /** Subscription ratio of each run over time, with the limit that placements obey. */
-export function subscriptionFigure(runs: readonly RunColumns[]): Figure {
+export function subscriptionFigure(all: readonly RunColumns[]): Figure {
+  const subscribed = all.filter((run) => run.timeline.subscriptionRatio.some((ratio) => ratio > 0));
+  const runs = subscribed.length > 0 ? subscribed : all;
   const strokes = strokesOf(runs.map((run) => run.label));
   const { unit, perMs } = timeAxis(Math.max(0, ...runs.map((r) => r.timeline.timeMs.at(-1) ?? 0)));
   const legend: LegendEntry[] = runs.map((run) => ({
@@ -27,7 +29,7 @@ export function subscriptionFigure(runs: readonly RunColumns[]): Figure {
   return drawFigure('subscription-ratio', {
     title: 'Subscription ratio over time',
     subtitle:
-      'GPUs that placed replicas subscribe to / (GPUs provisioned x replicas of a kernel). Above 1 (grey line) GPUs are promised more than once. The limit is demanded / busy GPUs, smoothed and capped; a placement that would exceed it is refused.',
+      'GPUs that placed replicas subscribe to / (GPUs provisioned x replicas of a kernel). Above 1 (grey line) GPUs are promised more than once. The limit is demanded / busy GPUs, smoothed and capped; a placement that would exceed it is refused. Policies without containers that last are left out.',
     legend,
     panels: [
       [
