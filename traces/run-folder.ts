@@ -63,7 +63,7 @@ export class RunFolder {
     try {
       // run.json first: from here on the folder is no finished run.
       rmSync(join(path, RUN_FILE), { force: true });
-      for (const name of names) rmSync(join(path, name), { force: true });
+      for (const name of names) rmSync(join(path, name), { recursive: true, force: true });
     } catch (error) {
       throw unwritable(path, error);
     }

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { checkTrace } from '../../traces/check.ts';
+import { NATIVE_CELL_COLUMNS, NATIVE_SESSION_COLUMNS } from '../../traces/native-header.ts';
 import { testOnTrace } from '../skip.ts';
 import { dataFile, put, scratchFolder } from './scratch.ts';
 
@@ -17,14 +18,12 @@ test('overlaps, repeats, idle sessions and empty cells are counted, with the fir
   put(join(path, 'trace.json'), '{"format":"nbos-trace","version":1}');
   put(
     join(path, 'sessions.csv'),
-    'session_id,start_ms,end_ms,cpu_millis,memory_mb,gpus,vram_mb,gpu_type,user_id\na,0,900,,,,,,\nb,0,900,,,,,,\n',
+    `${NATIVE_SESSION_COLUMNS.join(',')}\na,0,900,,,,,,\nb,0,900,,,,,,\n`,
   );
   const cells = ['a,0,10,100', 'a,1,50,100', 'a,2,60,0', 'a,3,400,5', 'a,4,400,5'];
   put(
     join(path, 'cells.csv'),
-    `session_id,cell_index,submit_ms,duration_ms,cpu_millis,memory_mb,gpus,vram_mb,gpu_utilization_pct,model,dataset,state_bytes\n${cells
-      .map((cell) => `${cell},,,1,,,,,\n`)
-      .join('')}`,
+    `${NATIVE_CELL_COLUMNS.join(',')}\n${cells.map((cell) => `${cell},,,1,,,,,\n`).join('')}`,
   );
   const { usable, findings } = await checkTrace(path);
   assert.ok(usable);
