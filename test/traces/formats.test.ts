@@ -154,6 +154,16 @@ test('template: a sample is drawn only when asked for, by seed', async () => {
   assert.is(counts(notes)['session-not-sampled'], 2_000 - trace.sessions.count);
 });
 
+test('columns that the format does not know are named', async () => {
+  const path = put(
+    join(folder, 'extra.csv'),
+    'job_id,colour,num_gpu,submit_time,duration\n1,red,1,0,1\n',
+  );
+  const { notes } = await loadTrace(path);
+  assert.equal(counts(notes), { 'columns-ignored': 1 });
+  assert.match(notes[0]!.message, /: colour$/);
+});
+
 test('fractions above one device round up and are counted', async () => {
   const path = put(
     join(folder, 'fractions.csv'),

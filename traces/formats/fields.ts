@@ -1,6 +1,7 @@
 import { NbosError } from '../../core/errors.ts';
 import { type ResourceVector, vector, vectorForGpus } from '../../core/resources.ts';
 import type { NoteList } from '../notes.ts';
+import type { Table } from '../table.ts';
 import type { TableRow } from '../table-row.ts';
 
 export const MS_PER_S = 1_000;
@@ -77,6 +78,17 @@ export function parseDateTime(text: string): number {
   const legal =
     new Date(ms).getUTCDate() === day && month <= 12 && hour < 24 && minute < 60 && second < 60;
   return legal ? ms + Math.round(Number(parts[7] ?? 0) * MS_PER_S) : Number.NaN;
+}
+
+/** Notes the columns of a table that the format does not know. */
+export function noteIgnored({ ignored }: Table, notes: NoteList, path: string): void {
+  if (ignored.length > 0)
+    notes.add(
+      'columns-ignored',
+      `columns that the format does not know: ${ignored.join(', ')}`,
+      path,
+      ignored.length,
+    );
 }
 
 /** A bad member of a JSON file. */

@@ -21,7 +21,7 @@ import type { NoteList } from '../notes.ts';
 import { readTable } from '../table.ts';
 import type { TableRow } from '../table-row.ts';
 import type { Trace } from '../trace.ts';
-import { rowShape } from './fields.ts';
+import { noteIgnored, rowShape } from './fields.ts';
 import type { ImportContext, Imported, Importer } from './importer.ts';
 
 const TABLES = [SESSIONS_FILE, CELLS_FILE] as const;
@@ -107,7 +107,7 @@ export async function readNativeTables(
   const progress = joinProgress(paths, context.onProgress);
   const [sessionsPath, cellsPath] = paths as [string, string];
   const sums = [createHash('sha256'), createHash('sha256')] as const;
-  await readTable(
+  const sessions = await readTable(
     sessionsPath,
     { required: NATIVE_SESSION_COLUMNS },
     (row) => readSession(row, builder, context.notes),
@@ -115,13 +115,15 @@ export async function readNativeTables(
     (bytes) => sums[0].update(bytes),
   );
   const readCell = cellReader(builder, context.notes);
-  await readTable(
+  const cells = await readTable(
     cellsPath,
     { required: NATIVE_CELL_COLUMNS },
     readCell,
     progress(cellsPath),
     (bytes) => sums[1].update(bytes),
   );
+  noteIgnored(sessions, context.notes, sessionsPath);
+  noteIgnored(cells, context.notes, cellsPath);
   TABLES.forEach((name, i) => {
     const expected = header.files?.[name]?.sha256;
     if (expected !== undefined && sums[i]!.digest('hex') !== expected)

@@ -4,7 +4,7 @@ import { vector } from '../../core/resources.ts';
 import { TraceBuilder } from '../build.ts';
 import { readTable } from '../table.ts';
 import type { TableRow } from '../table-row.ts';
-import { gpuMillisOf, MS_PER_S, rowMs } from './fields.ts';
+import { gpuMillisOf, MS_PER_S, noteIgnored, rowMs } from './fields.ts';
 import type { ImportContext, Imported, Importer } from './importer.ts';
 
 const POD_COLUMNS = [
@@ -83,7 +83,8 @@ async function read(context: ImportContext): Promise<Imported> {
     );
     return '';
   };
-  await readTable(path, { required: POD_COLUMNS, optional: POD_OPTIONAL }, onRow, onProgress);
+  const columns = { required: POD_COLUMNS, optional: POD_OPTIONAL };
+  noteIgnored(await readTable(path, columns, onRow, onProgress), notes, path);
   const { name, source, licence } = context;
   const trace = builder.build({ name, source, licence, rebase: true });
   if (options.nodes === '') return { trace };

@@ -4,7 +4,7 @@ import { TraceBuilder } from '../build.ts';
 import { readBytes } from '../input-file.ts';
 import { streamJsonArray } from '../json-stream.ts';
 import { readTable } from '../table.ts';
-import { badMember, MS_PER_S, parseDateTime, rowGpuMillis, rowMs } from './fields.ts';
+import { badMember, MS_PER_S, noteIgnored, parseDateTime, rowGpuMillis, rowMs } from './fields.ts';
 import type { ImportContext, Imported, Importer } from './importer.ts';
 
 const COLUMNS = ['timestamp', 'duration', 'num_gpus', 'cluster'] as const;
@@ -37,7 +37,7 @@ async function startsWith(path: string, character: string): Promise<boolean> {
 }
 
 async function readCsv(context: ImportContext, builder: TraceBuilder): Promise<void> {
-  await readTable(
+  const table = await readTable(
     context.path,
     { required: COLUMNS, optional: IGNORED },
     (row) => {
@@ -53,6 +53,7 @@ async function readCsv(context: ImportContext, builder: TraceBuilder): Promise<v
     },
     context.onProgress,
   );
+  noteIgnored(table, context.notes, context.path);
 }
 
 async function readJobLog(context: ImportContext, builder: TraceBuilder): Promise<void> {

@@ -9,7 +9,7 @@ import { NameList } from '../interning.ts';
 import { tablePath } from '../native-header.ts';
 import { readTable } from '../table.ts';
 import type { TableRow } from '../table-row.ts';
-import { MS_PER_S, parseDateTime } from './fields.ts';
+import { MS_PER_S, noteIgnored, parseDateTime } from './fields.ts';
 import type { ImportContext, Imported, Importer } from './importer.ts';
 
 const GPU_FILE = 'gpu.csv';
@@ -59,7 +59,7 @@ async function read(context: ImportContext): Promise<Imported> {
   const pods = new NameList('pods', 0xffffffff);
   const gpus = new NameList('GPU names', MOST_NAMES);
   const gpuSamples = new Samples();
-  await readTable(
+  const gpuTable = await readTable(
     gpuPath,
     { required: ['timestamp', 'exported_pod', 'gpu', 'value'], optional: ['vram'] },
     (row) => {
@@ -70,6 +70,7 @@ async function read(context: ImportContext): Promise<Imported> {
     },
     progress(gpuPath),
   );
+  noteIgnored(gpuTable, notes, gpuPath);
   const cpuSamples = new Samples();
   for (const file of [cpuPath, memoryPath]) {
     if (!existsSync(file)) {

@@ -3,7 +3,7 @@ import { hash4 } from '../../core/hash.ts';
 import { vectorForGpus } from '../../core/resources.ts';
 import { TraceBuilder } from '../build.ts';
 import { readTable } from '../table.ts';
-import { MS_PER_S, rowGpuMillis, rowMs, SeenOnce } from './fields.ts';
+import { MS_PER_S, noteIgnored, rowGpuMillis, rowMs, SeenOnce } from './fields.ts';
 import type { ImportContext, Imported, Importer } from './importer.ts';
 
 const COLUMNS = ['job_id', 'num_gpu', 'submit_time', 'duration'] as const;
@@ -27,7 +27,7 @@ async function read(context: ImportContext): Promise<Imported> {
   let session = -1;
   let offset = 0;
   let previousEnd = Number.POSITIVE_INFINITY;
-  await readTable(
+  const table = await readTable(
     path,
     { required: COLUMNS, optional: IGNORED },
     (row) => {
@@ -56,6 +56,7 @@ async function read(context: ImportContext): Promise<Imported> {
     },
     context.onProgress,
   );
+  noteIgnored(table, notes, path);
   const { name, source, licence } = context;
   return { trace: builder.build({ name, source, licence, rebase: true }) };
 }
