@@ -1,5 +1,5 @@
 import type { Host } from './books/host-book.ts';
-import { hostsInAll, provision, unmatchedGpuMillis } from './demand.ts';
+import { hostsInAll, isHeldOff, provision, unmatchedGpuMillis } from './demand.ts';
 import { releaseHost, startDrain } from './hosts.ts';
 import { retryPlacements } from './kernels.ts';
 import { drainReplicas } from './migration.ts';
@@ -61,11 +61,12 @@ export function scalingRound(state: State): void {
   scaling.wantedLimit = Number.POSITIVE_INFINITY;
   retryPlacements(state);
   serveWaiting(state, null);
-  if (state.config.scaling !== 'predictive') return;
-  for (let more = target(state) - active(state); more > 0; more--) {
+  const predicts = state.config.scaling === 'predictive';
+  for (let more = predicts ? target(state) - active(state) : 0; more > 0; more--) {
     if (provision(state, ZERO, '') === undefined) break;
   }
   renewPromises(state);
+  if (!predicts) return;
   if (holdHasPassed(state)) scaleIn(state);
 }
 
@@ -140,6 +141,8 @@ export function armScaling(state: State): void {
     const rounds = samplesUntil(state, scaling.wantedLimit);
     if (rounds < Number.POSITIVE_INFINITY) tick = Math.min(tick, scaling.lastTick + rounds);
   }
+  // What was not asked for in the meantime is asked for then.
+  if (isHeldOff(state)) tick = Math.min(tick, scaling.heldOffUntilTick);
   const at = tick * config.scaleIntervalMs;
   if (at >= scaling.armedAt) return;
   scaling.armedAt = at;

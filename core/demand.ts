@@ -22,18 +22,30 @@ function typeFor(state: State, need: Readonly<ResourceVector>, gpuType: string):
   );
 }
 
+/** After a request that failed, the next goes out in the next scaling round, not at once. */
+export function holdOff(state: State): void {
+  const { scaling, config } = state;
+  scaling.heldOffUntilTick = Math.floor(state.now / config.scaleIntervalMs) + 1;
+  scaling.dirty = true;
+}
+
+export function isHeldOff({ now, scaling, config }: State): boolean {
+  return now < scaling.heldOffUntilTick * config.scaleIntervalMs;
+}
+
 /** Asks for one host; undefined when the maximum is reached or no type fits. */
 export function provision(
   state: State,
   need: Readonly<ResourceVector>,
   gpuType: string,
 ): Host | undefined {
-  if (hostsInAll(state) >= state.bounds.max) return undefined;
+  if (isHeldOff(state) || hostsInAll(state) >= state.bounds.max) return undefined;
   const type = typeFor(state, need, gpuType);
   if (type === -1) return undefined;
   const host = newHost(state.hosts.length, type, state.hostTypes[type]!, state.now);
   state.hosts.push(host);
   state.pending.push(host.id);
+  state.index.expect(host);
   state.hostsOfType[type]!++;
   state.totals.scaleOuts++;
   state.scaling.dirty = true;

@@ -1,5 +1,5 @@
 import type { Execution } from './books/execution-book.ts';
-import type { Replica, Session } from './books/session-book.ts';
+import { isBeingMoved, type Replica, type Session } from './books/session-book.ts';
 import { canCommit } from './ledger.ts';
 import { ZERO } from './resources.ts';
 import type { State } from './state.ts';
@@ -11,9 +11,11 @@ import { ratioWith } from './subscription.ts';
  * turn, and when all have yielded one replica is moved (`migration`).
  */
 
-function canLead(state: State, replica: Replica, index: number, execution: Execution): boolean {
+function canLead(state: State, session: Session, index: number, execution: Execution): boolean {
+  const replica = session.replicas[index]!;
   return (
     replica.state === 'ready' &&
+    !isBeingMoved(session, index) &&
     (execution.yielded & (1 << index)) === 0 &&
     canCommit(state, state.hosts[replica.host]!, execution.need, execution.id)
   );
@@ -25,12 +27,13 @@ function canLead(state: State, replica: Replica, index: number, execution: Execu
  */
 export function chooseExecutor(state: State, session: Session, execution: Execution): number {
   const last = session.lastReplica;
-  if (last !== -1 && canLead(state, session.replicas[last]!, last, execution)) return last;
+  if (last !== -1 && canLead(state, session, last, execution)) return last;
   let best = -1;
   for (let index = 0; index < session.replicas.length; index++) {
-    const replica = session.replicas[index]!;
-    if (!canLead(state, replica, index, execution)) continue;
-    if (best === -1 || leadsBefore(state, replica, session.replicas[best]!)) best = index;
+    if (!canLead(state, session, index, execution)) continue;
+    const better =
+      best === -1 || leadsBefore(state, session.replicas[index]!, session.replicas[best]!);
+    if (better) best = index;
   }
   return best;
 }

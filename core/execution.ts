@@ -146,13 +146,17 @@ export function serve(state: State, execution: Execution): Served {
 
 function serveByContainer(state: State, session: Session, execution: Execution): Served {
   const host = state.placement.choose(state, {
-    need: execution.need,
+    query: {
+      need: execution.need,
+      accept: (candidate) => admitsExecution(state, candidate, execution),
+      claim: 0,
+      mostClaimed: Number.POSITIVE_INFINITY,
+    },
     commits: true,
-    mostClaimed: Number.POSITIVE_INFINITY,
+    gpuMillis: execution.need.gpuMillis,
     session: execution.session,
     replica: execution.cell,
     attempt: execution.attempt,
-    accept: (candidate) => admitsExecution(state, candidate, execution),
   });
   if (host === undefined) return 'blocked-class';
   commit(state, execution, host);

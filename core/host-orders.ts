@@ -19,13 +19,6 @@ export const HOST_ORDERS = {
   /** highest subscribed / spec GPUs, then fewest idle GPUs */
   'most-subscribed': (a, b) =>
     subscribedRatioDifference(b, a) || a.idle.gpuMillis - b.idle.gpuMillis || a.id - b.id,
-  /** fewest idle GPUs */
-  'best-fit': (a, b) => a.idle.gpuMillis - b.idle.gpuMillis || a.id - b.id,
-  /** a prewarmed container first, then fewest idle GPUs */
-  'warm-best-fit': (a, b) =>
-    (a.pool.length > 0 ? 0 : 1) - (b.pool.length > 0 ? 0 : 1) ||
-    a.idle.gpuMillis - b.idle.gpuMillis ||
-    a.id - b.id,
 } as const satisfies Record<string, HostComparator>;
 
 export type HostOrder = keyof typeof HOST_ORDERS;

@@ -3,12 +3,12 @@ import { type Execution, enterStep, STEP } from './books/execution-book.ts';
 import { excludeDevice, type Host, restoreDevice } from './books/host-book.ts';
 import type { Session } from './books/session-book.ts';
 import { forgetContainer, noteEmpty } from './containers.ts';
-import { endPromise } from './demand.ts';
+import { endPromise, holdOff } from './demand.ts';
 import { noteReason, retry, runAgain, voidRun } from './execution.ts';
 import { placeMissing, replicaLost, retryPlacements } from './kernels.ts';
 import { changed, uncommit } from './ledger.ts';
 import { migrationOf, moveFailed } from './migration.ts';
-import { emptyPool, replenish, unshelve } from './prewarm.ts';
+import { emptyPool, forgetPool, replenish, unshelve } from './prewarm.ts';
 import { equalVectors, ZERO } from './resources.ts';
 import { fact, removeFrom, type State } from './state.ts';
 import { dropReservation, renewPromises, serveWaiting } from './waiting.ts';
@@ -62,6 +62,7 @@ export function hostFailed(state: State, id: number): void {
   const host = state.hosts[id];
   if (host === undefined || host.state !== 'pending') return;
   removeFrom(state.pending, id);
+  holdOff(state);
   bury(state, host, 'failed');
   endPromises(state, host);
   askAgain(state);
@@ -69,6 +70,7 @@ export function hostFailed(state: State, id: number): void {
 
 function bury(state: State, host: Host, end: Host['end']): void {
   host.state = 'gone';
+  state.index.retire(host);
   host.end = end;
   host.endAt = state.now;
   state.hostsOfType[host.type]!--;
@@ -94,7 +96,7 @@ export function releaseHost(state: State, host: Host): void {
 /** A host takes no new work any more. */
 function leaveService(state: State, host: Host): void {
   if (!removeFrom(state.up, host.id)) removeFrom(state.draining, host.id);
-  if (host.leaf !== -1) state.index.remove(host);
+  state.index.remove(host);
   dropReservation(state, host);
   state.scaling.dirty = true;
 }
@@ -105,6 +107,7 @@ export function hostReleased(state: State, id: number): void {
   state.scaling.releasing--;
   countHost(state, host, -1);
   bury(state, host, 'released');
+  forgetPool(state, host);
   fact(state, 'host-down', id, -1, -1, host.spec.gpuMillis, 'released');
   askAgain(state);
 }
@@ -151,15 +154,7 @@ export function hostLost(state: State, id: number): void {
   bury(state, host, 'lost');
   state.totals.hostsLost++;
   fact(state, 'host-down', id, -1, -1, host.spec.gpuMillis, 'lost');
-  for (const pooled of [...host.pool]) {
-    const container = state.containers.get(pooled)!;
-    unshelve(state, host, container);
-    forgetContainer(state, container);
-  }
-  for (const container of [...state.containers.values()]) {
-    if (container.host === id && container.role === 'pool') forgetContainer(state, container);
-  }
-  host.poolStarting = 0;
+  forgetPool(state, host);
   for (const placed of [...host.containers]) {
     const container = state.containers.get(placed);
     if (container !== undefined) containerLost(state, container);
@@ -229,34 +224,35 @@ export function deviceExcluded(state: State, id: number, device: number): void {
   const devices = host.spec.gpuMillis / 1000;
   if (device < 0 || device >= devices || (host.excludedDevices & bit) !== 0) return;
   if (!state.config.deviceIds) return;
+  // First, so that what is ended below does not get it again.
+  excludeDevice(host, device);
+  changed(state, host);
   for (const placed of [...host.containers]) {
     const container = state.containers.get(placed);
     if (container !== undefined) endUseOf(state, host, container, device);
   }
-  for (const execution of state.executions.slots) {
-    if (execution.host === id && holdsDevice(execution, device) && isBound(execution)) {
-      voidRun(state, execution);
-      runAgain(state, execution);
-    }
-  }
-  excludeDevice(host, device);
-  changed(state, host);
 }
 
 function holdsDevice(lease: { devices: number; sharedDevice: number }, device: number): boolean {
   return (lease.devices & (1 << device)) !== 0 || lease.sharedDevice === device;
 }
 
-/** Ends a container that holds the device for good, or was being started to use it. */
+/**
+ * Ends what holds the device: a run on a replica is void and the replica stays; a container that
+ * holds it for as long as it lives, or is started to use it, stops.
+ */
 function endUseOf(state: State, host: Host, container: Container, device: number): void {
-  const execution = state.executions.slots[container.execution];
-  const waits = execution !== undefined && execution.state === 'container-wait';
-  const session = state.sessions[container.session];
-  const replica = session?.replicas.find((candidate) => candidate.container === container.id);
-  const held =
-    (replica !== undefined && holdsDevice(replica, device)) ||
-    (waits && execution.host === host.id && holdsDevice(execution, device));
-  if (!held) return;
+  const session = state.sessions[container.session]!;
+  const active = session.active === -1 ? undefined : state.executions.slots[session.active]!;
+  const leased =
+    active !== undefined && active.host === host.id && holdsDevice(active, device) ? active : null;
+  const replica = session.replicas.find((candidate) => candidate.container === container.id);
+  const stays = replica !== undefined && !holdsDevice(replica, device);
+  if (stays && leased !== null && isBound(leased) && leased.container === container.id) {
+    voidRun(state, leased);
+    runAgain(state, leased);
+  }
+  if (stays || (replica === undefined && leased === null)) return;
   state.effects.push({ kind: 'stop-container', container: container.id, host: host.id });
   containerLost(state, container);
 }

@@ -1,4 +1,5 @@
 import { excludedGpuMillis, type Host } from './books/host-book.ts';
+import { isBeingMoved } from './books/session-book.ts';
 import { assert } from './errors.ts';
 import { addInto, equalVectors, isNonNegative, type ResourceVector, vector } from './resources.ts';
 import type { State } from './state.ts';
@@ -46,9 +47,11 @@ function sumSessions(
       hosts.add(migration.host);
       addInto(subscribed[migration.host]!, session.need);
     }
-    const waits = session.replicas.some((replica) => replica.state === 'missing');
-    const served = session.waitingForHosts || session.migrations.length > 0;
-    assert(!waits || served, `session ${session.id}: a missing replica that nothing will place`);
+    const forgotten = session.replicas.some(
+      ({ state: place }, index) =>
+        place === 'missing' && !session.waitingForHosts && !isBeingMoved(session, index),
+    );
+    assert(!forgotten, `session ${session.id}: a missing replica that nothing will place`);
     assert(
       !session.waitingForHosts || state.placementQueue.includes(session.id),
       `session ${session.id}: waits for hosts outside the queue`,

@@ -2,7 +2,13 @@ import { admitsReplica } from './admission.ts';
 import type { Container } from './books/container-book.ts';
 import { enterStep, STEP } from './books/execution-book.ts';
 import type { Host } from './books/host-book.ts';
-import { isUsable, type Replica, readyReplicas, type Session } from './books/session-book.ts';
+import {
+  isBeingMoved,
+  isUsable,
+  type Replica,
+  readyReplicas,
+  type Session,
+} from './books/session-book.ts';
 import { startReplicaContainer, stopContainer } from './containers.ts';
 import { askForHosts, endPromise, promiseHost } from './demand.ts';
 import { kernelReady, rejectAll } from './execution.ts';
@@ -27,12 +33,17 @@ export function openKernel(state: State, session: Session): void {
   placeMissing(state, session);
 }
 
-/** Places what is missing, or queues the session for hosts. */
+/**
+ * Places what is missing, or queues the session for hosts. When that queue is full, a kernel with
+ * nothing placed gives up: what waits for it is rejected, the next cell tries again.
+ */
 export function placeMissing(state: State, session: Session): void {
   if (session.waitingForHosts || tryPlace(state, session)) return;
-  if (state.placementQueue.length >= state.config.placementQueueLimit) {
+  const isFull = state.placementQueue.length >= state.config.placementQueueLimit;
+  const hasNone = session.replicas.every((replica) => replica.state === 'missing');
+  if (isFull && hasNone && session.migrations.length === 0) {
     rejectAll(state, session, 'rejected-queue-full');
-    closeKernel(state, session);
+    stopKernel(state, session);
     return;
   }
   session.waitingForHosts = true;
@@ -43,13 +54,17 @@ export function placeMissing(state: State, session: Session): void {
 function chooseHost(state: State, session: Session, replica: number): Host | undefined {
   const commits = state.policy.commit === 'placement';
   const host = state.placement.choose(state, {
-    need: session.need,
+    query: {
+      need: commits ? session.need : null,
+      accept: (candidate) => admitsReplica(state, candidate, session),
+      claim: session.need.gpuMillis,
+      mostClaimed: commits ? Number.POSITIVE_INFINITY : mostClaimed(state),
+    },
     commits,
-    mostClaimed: commits ? Number.POSITIVE_INFINITY : mostClaimed(state),
+    gpuMillis: session.need.gpuMillis,
     session: session.id,
     replica,
     attempt: session.placements,
-    accept: (candidate) => admitsReplica(state, candidate, session),
   });
   if (host === undefined && !commits) noteLimited(state, session.need);
   return host;
@@ -103,10 +118,6 @@ function tryPlace(state: State, session: Session): boolean {
   if (state.policy.commit === 'placement') promiseHost(state, session);
   else askForHosts(state, lacking, session.need, session.gpuType);
   return false;
-}
-
-function isBeingMoved(session: Session, replica: number): boolean {
-  return session.migrations.some((migration) => migration.replica === replica);
 }
 
 /** Tries the sessions that wait for hosts, oldest first; equal needs fail together. */

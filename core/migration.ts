@@ -2,10 +2,12 @@ import { admitsMigration, admitsReplica } from './admission.ts';
 import type { Container } from './books/container-book.ts';
 import { type Execution, enterStep, STEP } from './books/execution-book.ts';
 import type { Host } from './books/host-book.ts';
-import type { Migration, Session } from './books/session-book.ts';
+import { isUsable, type Migration, type Session } from './books/session-book.ts';
 import { startReplicaContainer, stopContainer } from './containers.ts';
 import { beginRun, kernelReady, noteReason, retry } from './execution.ts';
+import type { HostQuery } from './host-index.ts';
 import { cancelDrain } from './hosts.ts';
+import { placeMissing } from './kernels.ts';
 import { changed, commit, subscribe, uncommit, unsubscribe } from './ledger.ts';
 import { fact, type State } from './state.ts';
 import { mostClaimed, noteLimited } from './subscription.ts';
@@ -20,14 +22,13 @@ import type { Served } from './wait-queue.ts';
 /** Moves a replica of the session to a host that can run the execution now, if there is one. */
 export function migrateFor(state: State, session: Session, execution: Execution): Served {
   if (session.migrations.length > 0) return 'blocked-self';
-  const order = state.orders['warm-best-fit'];
-  const target = state.index.find(
-    order,
-    execution.need,
-    (host) => admitsMigration(state, host, session, execution),
-    session.need.gpuMillis,
-    mostClaimed(state),
-  );
+  const query: HostQuery = {
+    need: execution.need,
+    accept: (host) => admitsMigration(state, host, session, execution),
+    claim: session.need.gpuMillis,
+    mostClaimed: mostClaimed(state),
+  };
+  const target = state.index.bestFit(query, true);
   if (target === undefined) {
     noteLimited(state, session.need);
     return state.index.mayFit(execution.need) ? 'blocked-self' : 'blocked-class';
@@ -113,13 +114,12 @@ export function drainReplicas(state: State, host: Host): boolean {
 }
 
 function drainTarget(state: State, from: Host, session: Session): Host | undefined {
-  return state.index.find(
-    state.orders['least-subscribed'],
-    null,
-    (host) => host.id !== from.id && admitsReplica(state, host, session),
-    session.need.gpuMillis,
-    mostClaimed(state),
-  );
+  return state.index.find(state.orders['least-subscribed'], {
+    need: null,
+    accept: (host) => host.id !== from.id && admitsReplica(state, host, session),
+    claim: session.need.gpuMillis,
+    mostClaimed: mostClaimed(state),
+  });
 }
 
 export function migrationOf(session: Session, container: number): Migration | undefined {
@@ -174,7 +174,13 @@ export function moveJoined(
     const to = execution.started ? STEP.suspended : STEP.state_read;
     execution.steps[from]! -= stateReadMs;
     execution.steps[to]! += stateReadMs;
-    beginRun(state, session, execution, migration.replica, migration.container);
+    if (isUsable(session))
+      beginRun(state, session, execution, migration.replica, migration.container);
+    else {
+      // So many replicas were lost meanwhile that those left cannot agree on an executor.
+      uncommit(state, execution);
+      retry(state, execution);
+    }
   }
   if (oldHost !== undefined) changed(state, oldHost);
 }
@@ -185,14 +191,16 @@ export function moveFailed(state: State, session: Session, migration: Migration)
   unsubscribe(state, state.hosts[migration.host]!, session.need);
   state.totals.failedMigrations++;
   const execution = executionOf(state, migration);
-  if (execution === null) {
-    const from = session.replicas[migration.replica]!;
-    if (from.state !== 'missing') cancelDrain(state, state.hosts[from.host]!);
+  const from = session.replicas[migration.replica]!;
+  if (execution !== null) {
+    uncommit(state, execution);
+    retry(state, execution);
+  } else if (from.state !== 'missing') {
+    cancelDrain(state, state.hosts[from.host]!);
     kernelReady(state, session);
-    return;
   }
-  uncommit(state, execution);
-  retry(state, execution);
+  // The old replica may have been lost meanwhile.
+  if (from.state === 'missing' && session.kernel === 'placed') placeMissing(state, session);
 }
 
 /** Drops all migrations of a kernel that is being stopped; none of them serves an execution. */

@@ -1,6 +1,6 @@
 import { type Container, newContainer } from './books/container-book.ts';
 import type { Host } from './books/host-book.ts';
-import { startContainer, stopContainer } from './containers.ts';
+import { forgetContainer, startContainer, stopContainer } from './containers.ts';
 import { removeFrom, type State } from './state.ts';
 
 /**
@@ -111,7 +111,9 @@ function startPoolContainer(state: State, host: Host): void {
 export function poolContainerStarted(state: State, container: Container): void {
   const host = state.hosts[container.host]!;
   host.poolStarting--;
-  shelve(state, host, container);
+  // A host that is about to go keeps no pool.
+  if (host.state === 'up') shelve(state, host, container);
+  else stopContainer(state, container);
 }
 
 /** Puts an idle container on the shelf; above the most that is kept, the least recent one stops. */
@@ -150,6 +152,20 @@ export function takeFromPool(state: State, host: Host, session: number): Contain
   unshelve(state, host, chosen);
   state.totals.warmStarts++;
   return chosen;
+}
+
+/** Forgets the pool of a host that is gone, with what is still starting for it. */
+export function forgetPool(state: State, host: Host): void {
+  while (host.pool.length > 0) {
+    const container = state.containers.get(host.pool[0]!)!;
+    unshelve(state, host, container);
+    forgetContainer(state, container);
+  }
+  if (host.poolStarting === 0) return;
+  host.poolStarting = 0;
+  for (const container of [...state.containers.values()]) {
+    if (container.host === host.id && container.role === 'pool') forgetContainer(state, container);
+  }
 }
 
 /** Stops the pool of a host that is about to go. */

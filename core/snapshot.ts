@@ -112,7 +112,10 @@ export function restoreState(state: State, source: Snapshot): void {
   state.policyTimerArmed = copy.policyTimerArmed;
   Object.assign(state.policyState, copy.policyState);
   state.reservations = copy.reservations;
-  for (const id of state.up) state.index.add(state.hosts[id]!);
+  for (const host of state.hosts) {
+    if (host.state !== 'gone') state.index.expect(host);
+    if (host.state === 'up') state.index.add(host);
+  }
   for (const execution of state.executions.slots) {
     if (execution.waitingSince !== -1) state.queue.add(execution);
   }

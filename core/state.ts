@@ -29,6 +29,8 @@ export interface Scaling {
   wantedLimit: number;
   /** hosts that are being given back but count until they are gone */
   releasing: number;
+  /** round before which no host is asked for, because the last request failed; 0 for none */
+  heldOffUntilTick: number;
 }
 
 /** Arrivals and holding times, for pools sized by Little's law. Two half-windows. Plain data. */
@@ -130,6 +132,7 @@ export function newState(
       dirty: true,
       wantedLimit: Number.POSITIVE_INFINITY,
       releasing: 0,
+      heldOffUntilTick: 0,
     },
     pool: {
       windowStart: 0,
@@ -153,8 +156,8 @@ export function newState(
 /** Only the orders that are searched: each costs time whenever a host changes. */
 function ordersUsed(policy: Policy, placement: Placement): readonly HostOrder[] {
   const commits = policy.commit === 'placement';
-  const used = new Set([commits ? placement.commitOrder : placement.claimOrder]);
-  if (policy.migrates) used.add('warm-best-fit');
+  const own = commits ? placement.commitOrder : placement.claimOrder;
+  const used = new Set<HostOrder>(own === undefined ? [] : [own]);
   // Replicas on hosts that are released move to the least subscribed one.
   if (policy.container === 'session') used.add('least-subscribed');
   return [...used];

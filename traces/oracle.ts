@@ -1,3 +1,4 @@
+import { assert } from '../core/errors.ts';
 import type { Trace } from './trace.ts';
 
 /**
@@ -17,22 +18,64 @@ export interface Oracle {
  */
 export function oracleOf(trace: Trace): Oracle {
   const { count, submitMs, durationMs, shape } = trace.cells;
-  const edges = new Float64Array(2 * count);
+  const { counts, codeOfShape } = gpuCounts(trace);
+  const starts = new Float64Array(count);
+  const ends = new Float64Array(count);
   let used = 0;
   for (let c = 0; c < count; c++) {
-    if (durationMs[c]! <= 0 || trace.shapes[shape[c]!]!.gpuMillis <= 0) continue;
-    edges[used++] = submitMs[c]!;
-    edges[used++] = submitMs[c]! + durationMs[c]!;
-  }
-  const times = distinctInPlace(edges.subarray(0, used).sort());
-  const sums = new Float64Array(times.length);
-  for (let c = 0; c < count; c++) {
-    const gpuMillis = trace.shapes[shape[c]!]!.gpuMillis;
+    const { gpuMillis } = trace.shapes[shape[c]!]!;
     if (durationMs[c]! <= 0 || gpuMillis <= 0) continue;
-    sums[lastAtOrBefore(times, submitMs[c]!)]! += gpuMillis;
-    sums[lastAtOrBefore(times, submitMs[c]! + durationMs[c]!)]! -= gpuMillis;
+    const code = codeOfShape[shape[c]!]!;
+    starts[used] = submitMs[c]! * CODES + code;
+    ends[used++] = (submitMs[c]! + durationMs[c]!) * CODES + code;
   }
-  return withoutFlatSteps(times, sums);
+  return merge(starts.subarray(0, used).sort(), ends.subarray(0, used).sort(), (code) =>
+    gpuMillisOf(trace, code),
+  );
+}
+
+/** Room for the number of a GPU count beside a time in one exact double, so that both sort as one. */
+const CODES = 2 ** 12;
+
+/** The distinct GPU counts of a trace, and the number of that of each shape. */
+function gpuCounts(trace: Trace): { counts: readonly number[]; codeOfShape: Uint16Array } {
+  const counts = [...new Set(trace.shapes.map((shape) => shape.gpuMillis))];
+  assert(counts.length <= CODES, `a trace with ${counts.length} different GPU counts`);
+  const codeOfShape = Uint16Array.from(trace.shapes, (shape) => counts.indexOf(shape.gpuMillis));
+  return { counts, codeOfShape };
+}
+
+/** Runs through the sorted starts and ends at once, keeping the sum where it changes. */
+function merge(starts: Float64Array, ends: Float64Array, counts: readonly number[]): Oracle {
+  const times = new Float64Array(2 * starts.length);
+  const sums = new Float64Array(2 * starts.length);
+  let kept = 0;
+  let sum = 0;
+  let before = 0;
+  let s = 0;
+  for (let e = 0; e < ends.length; ) {
+    const start = s < starts.length ? starts[s]! : Number.POSITIVE_INFINITY;
+    const edge = Math.min(start, ends[e]!);
+    const at = Math.floor(edge / CODES);
+    const gpuMillis = counts[edge - at * CODES]!;
+    if (edge === start) {
+      sum += gpuMillis;
+      s++;
+    } else {
+      sum -= gpuMillis;
+      e++;
+    }
+    if (kept > 0 && times[kept - 1] === at) {
+      sums[kept - 1] = sum;
+    } else {
+      if (kept > 0 && sums[kept - 1] === before) kept--;
+      before = kept === 0 ? 0 : sums[kept - 1]!;
+      times[kept] = at;
+      sums[kept++] = sum;
+    }
+  }
+  if (kept > 0 && sums[kept - 1] === before) kept--;
+  return { timesMs: times.slice(0, kept), gpuMillis: sums.slice(0, kept) };
 }
 
 /** Milli-GPUs in use at `atMs`. */
@@ -87,25 +130,4 @@ function lastAtOrBefore(times: Float64Array, atMs: number): number {
     else high = middle;
   }
   return low - 1;
-}
-
-function distinctInPlace(sorted: Float64Array): Float64Array {
-  let kept = 0;
-  for (let i = 0; i < sorted.length; i++) {
-    if (kept === 0 || sorted[i] !== sorted[kept - 1]) sorted[kept++] = sorted[i]!;
-  }
-  return sorted.subarray(0, kept);
-}
-
-/** Turns changes into running sums and drops moments at which nothing changes. */
-function withoutFlatSteps(times: Float64Array, changes: Float64Array): Oracle {
-  let kept = 0;
-  let sum = 0;
-  for (let i = 0; i < times.length; i++) {
-    if (changes[i] === 0) continue;
-    sum += changes[i]!;
-    times[kept] = times[i]!;
-    changes[kept++] = sum;
-  }
-  return { timesMs: times.slice(0, kept), gpuMillis: changes.slice(0, kept) };
 }

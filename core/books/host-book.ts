@@ -41,7 +41,7 @@ export interface Host {
   reservedFor: number;
   /** while pending: what waiting work will take of it */
   promised: ResourceVector;
-  /** place in the host index; -1 while not up */
+  /** place in the host index; -1 once gone */
   leaf: number;
   requestedAt: number;
   upAt: number;
@@ -200,9 +200,11 @@ export function releaseOn(
   if (deviceIds) returnDevices(host, need.gpuMillis, lease);
 }
 
-/** Takes an idle device out of use. The caller has ended what ran on it. */
+/**
+ * Takes a device out of use. What holds it still has its lease, and `idle` is short by that until
+ * the caller has ended it, as it must at once.
+ */
 export function excludeDevice(host: Host, device: number): void {
-  assert((host.freeDevices & (1 << device)) !== 0, `device ${device} of host ${host.id} is in use`);
   host.freeDevices &= ~(1 << device);
   host.excludedDevices |= 1 << device;
   host.idle.gpuMillis -= 1000;

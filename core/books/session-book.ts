@@ -90,6 +90,11 @@ export function readyReplicas(session: Session): number {
   return ready;
 }
 
+export function isBeingMoved(session: Session, replica: number): boolean {
+  for (const migration of session.migrations) if (migration.replica === replica) return true;
+  return false;
+}
+
 /** Whether a majority of its replicas is ready, so that it can agree on an executor. */
 export function isUsable(session: Session): boolean {
   return session.replicas.length > 0 && readyReplicas(session) * 2 > session.replicas.length;

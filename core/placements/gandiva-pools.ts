@@ -16,14 +16,14 @@ export const gandivaPools = {
   claimOrder: 'most-idle',
   commitOrder: 'most-idle',
   poolOf: poolClassOf,
-  choose: (state, { need, commits, accept }) => {
-    const own = poolClassOf(need.gpuMillis);
+  choose: (state, { query, gpuMillis }) => {
+    const own = poolClassOf(gpuMillis);
     const order = state.orders['most-idle'];
-    const idle = commits ? need : null;
-    return (
-      state.index.find(order, idle, (host) => host.poolClass === own && accept(host)) ??
-      state.index.find(order, idle, (host) => host.poolClass === 0 && accept(host)) ??
-      state.index.find(order, idle, accept)
-    );
+    const inPool = (pool: number) =>
+      state.index.find(order, {
+        ...query,
+        accept: (host) => host.poolClass === pool && query.accept(host),
+      });
+    return inPool(own) ?? inPool(0) ?? state.index.find(order, query);
   },
 } satisfies Placement;

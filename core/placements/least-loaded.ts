@@ -7,14 +7,6 @@ export const leastLoaded = {
   summary: 'lowest subscription ratio (or, where placements commit, most idle GPUs), then id',
   claimOrder: 'least-subscribed',
   commitOrder: 'most-idle',
-  choose: (state, { need, commits, accept, mostClaimed }) =>
-    commits
-      ? state.index.find(state.orders['most-idle'], need, accept)
-      : state.index.find(
-          state.orders['least-subscribed'],
-          null,
-          accept,
-          need.gpuMillis,
-          mostClaimed,
-        ),
+  choose: (state, { query, commits }) =>
+    state.index.find(state.orders[commits ? 'most-idle' : 'least-subscribed'], query),
 } satisfies Placement;

@@ -5,15 +5,8 @@ export const mostLoaded = {
   name: 'most-loaded',
   summary: 'highest subscription ratio (or, where placements commit, fewest idle GPUs), then id',
   claimOrder: 'most-subscribed',
-  commitOrder: 'best-fit',
-  choose: (state, { need, commits, accept, mostClaimed }) =>
+  choose: (state, { query, commits }) =>
     commits
-      ? state.index.find(state.orders['best-fit'], need, accept)
-      : state.index.find(
-          state.orders['most-subscribed'],
-          null,
-          accept,
-          need.gpuMillis,
-          mostClaimed,
-        ),
+      ? state.index.bestFit(query, false)
+      : state.index.find(state.orders['most-subscribed'], query),
 } satisfies Placement;

@@ -13,12 +13,10 @@ function hashOf(state: State, { session, replica, attempt }: PlacementRequest, p
 export const random = {
   name: 'random',
   summary: 'uniform over the hosts that fit, repeatable by seed',
-  claimOrder: 'warm-best-fit',
-  commitOrder: 'warm-best-fit',
   choose: (state, request) => {
-    const { need, commits, accept } = request;
+    const { accept, need } = request.query;
     const count = state.up.length;
-    if (count === 0 || (commits && !state.index.mayFit(need))) return undefined;
+    if (count === 0 || (need !== null && !state.index.mayFit(need))) return undefined;
     // Rejection sampling is exactly uniform over the hosts that fit.
     for (let probe = 0; probe < PROBES; probe++) {
       const host = state.hosts[state.up[hashOf(state, request, probe) % count]!]!;

@@ -4,8 +4,5 @@ import type { Placement } from './placement.ts';
 export const warmFirst = {
   name: 'warm-first',
   summary: 'fewest idle GPUs among hosts with a warm container, else among all that fit',
-  claimOrder: 'warm-best-fit',
-  commitOrder: 'warm-best-fit',
-  choose: (state, { need, commits, accept }) =>
-    state.index.find(state.orders['warm-best-fit'], commits ? need : null, accept),
+  choose: (state, { query }) => state.index.bestFit(query, true),
 } satisfies Placement;
