@@ -84,6 +84,10 @@ function complain(error: unknown): void {
     return;
   }
   process.exitCode = 1;
+  if (error instanceof Error && error.name === 'YError') {
+    process.stderr.write(`usage: ${decapitalize(oneLine(error.message))}\n`);
+    return;
+  }
   if (error instanceof NbosError && error.code !== 'invariant-violated') {
     const hint = error.hint === '' ? '' : ` ${error.hint}`;
     const stop = error.hint !== '' && /\w$|["')\]]$/.test(error.message) ? '.' : '';
