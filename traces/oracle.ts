@@ -29,9 +29,7 @@ export function oracleOf(trace: Trace): Oracle {
     starts[used] = submitMs[c]! * CODES + code;
     ends[used++] = (submitMs[c]! + durationMs[c]!) * CODES + code;
   }
-  return merge(starts.subarray(0, used).sort(), ends.subarray(0, used).sort(), (code) =>
-    gpuMillisOf(trace, code),
-  );
+  return merge(starts.subarray(0, used).sort(), ends.subarray(0, used).sort(), counts);
 }
 
 /** Room for the number of a GPU count beside a time in one exact double, so that both sort as one. */
