@@ -43,6 +43,8 @@ export class Engine {
   private readonly observer: Observer;
   private readonly gpuTypes: readonly string[];
   private readonly randomFaults: boolean;
+  /** random faults, and returns of devices, that are in the heap */
+  private pendingFaults = 0;
 
   constructor(
     trace: Trace,
@@ -158,7 +160,7 @@ export class Engine {
       need: shapes[cells.shape[index]!]!,
       expectedMs: cells.durationMs[index]!,
     });
-    this.workload.cellArrived(session, cell);
+    this.workload.cellArrived(session, cell, at);
   }
 
   private release(execution: number, ticket: number, at: number): void {
@@ -209,6 +211,22 @@ export class Engine {
   }
 
   private rareMoment(kind: number, a: number, b: number, at: number): void {
+    if (kind > MOMENT.fault) this.randomFault(kind, a, b, at);
+    else this.hostMoment(kind, a, b, at);
+  }
+
+  private randomFault(kind: number, a: number, b: number, at: number): void {
+    this.pendingFaults--;
+    if (kind === MOMENT.deviceBack) {
+      this.dispatch({ kind: 'device-restored', at, host: a, device: b });
+    } else if (!this.strikesNobody()) {
+      if (kind === MOMENT.hostLoss) this.loseHost(a, at);
+      else if (kind === MOMENT.deviceFault) this.excludeDevice(a, b, at);
+      else this.crash(a, b, at);
+    }
+  }
+
+  private hostMoment(kind: number, a: number, b: number, at: number): void {
     switch (kind) {
       case MOMENT.hostUp:
         this.dispatch({ kind: 'host-up', at, host: a });
@@ -231,20 +249,8 @@ export class Engine {
         }
         break;
       }
-      case MOMENT.fault:
-        this.scheduledFault(a, at);
-        break;
-      case MOMENT.hostLoss:
-        this.loseHost(a, at);
-        break;
-      case MOMENT.deviceFault:
-        this.excludeDevice(a, b, at);
-        break;
-      case MOMENT.deviceBack:
-        this.dispatch({ kind: 'device-restored', at, host: a, device: b });
-        break;
       default:
-        this.crash(a, b, at);
+        this.scheduledFault(a, at);
     }
   }
 
@@ -258,7 +264,20 @@ export class Engine {
   }
 
   private later(at: number, kind: number, a: number, b: number): void {
-    if (Number.isFinite(at)) this.heap.push(at, PRIORITY.fault, kind, a, b);
+    if (!Number.isFinite(at)) return;
+    this.pendingFaults++;
+    this.heap.push(at, PRIORITY.fault, kind, a, b);
+  }
+
+  /**
+   * A random fault strikes only while users are there and something else is under way: their
+   * processes have no end, but a run must have one.
+   */
+  private strikesNobody(): boolean {
+    return (
+      this.heap.size === this.pendingFaults ||
+      (this.workload.allOpened && this.core.state.totals.sessionsOpen === 0)
+    );
   }
 
   private loseHost(host: number, at: number): void {

@@ -18,6 +18,7 @@ export const MOMENT = {
   sessionClose: 12, // a: session
   cell: 13, // a: session, b: cell
   fault: 14, // a: index in the fault plan
+  // random faults, and what ends them, come last
   hostLoss: 15, // a: host
   deviceFault: 16, // a: host, b: how many it had before
   deviceBack: 17, // a: host, b: device

@@ -29,23 +29,33 @@ export class Workload {
     this.openNext();
   }
 
+  get allOpened(): boolean {
+    return this.opened === this.trace.sessions.count;
+  }
+
   /** A session has opened: its first cell and the next session are on their way. */
   sessionOpened(session: number): void {
     const { sessions, cells } = this.trace;
     this.openNext();
     const first = sessions.firstCell[session]!;
     const last = sessions.firstCell[session + 1]! - 1;
-    if (last < first || this.open) this.close(session, sessions.endMs[session]!);
-    if (last >= first) this.submit(session, 0, cells.submitMs[first]!);
+    if (last < first) this.close(session, sessions.endMs[session]!);
+    else this.submit(session, 0, cells.submitMs[first]!, 0);
   }
 
-  /** A cell has reached the scheduler; in the open loop the next one follows at its trace time. */
-  cellArrived(session: number, cell: number): void {
+  /**
+   * A cell has reached the scheduler at `at`. In the open loop the next one follows at its trace
+   * time, not overtaking this one, and after the last the session closes at its own.
+   */
+  cellArrived(session: number, cell: number, at: number): void {
     this.submitted++;
     if (!this.open) return;
-    const next = this.trace.sessions.firstCell[session]! + cell + 1;
-    if (next < this.trace.sessions.firstCell[session + 1]!) {
-      this.submit(session, cell + 1, this.trace.cells.submitMs[next]!);
+    const { sessions, cells } = this.trace;
+    const next = sessions.firstCell[session]! + cell + 1;
+    if (next < sessions.firstCell[session + 1]!) {
+      this.submit(session, cell + 1, cells.submitMs[next]!, at);
+    } else {
+      this.close(session, Math.max(at, sessions.endMs[session]!));
     }
   }
 
@@ -56,7 +66,8 @@ export class Workload {
     const here = sessions.firstCell[session]! + cell;
     const ended = cells.submitMs[here]! + cells.durationMs[here]!;
     if (here + 1 < sessions.firstCell[session + 1]!) {
-      this.submit(session, cell + 1, at + Math.max(0, cells.submitMs[here + 1]! - ended));
+      const thinksMs = Math.max(0, cells.submitMs[here + 1]! - ended);
+      this.submit(session, cell + 1, at + thinksMs, at);
     } else {
       this.close(session, at + Math.max(0, sessions.endMs[session]! - ended));
     }
@@ -69,10 +80,10 @@ export class Workload {
     this.heap.push(Math.max(0, at), PRIORITY.session, MOMENT.sessionOpen, session, 0);
   }
 
-  private submit(session: number, cell: number, at: number): void {
+  private submit(session: number, cell: number, at: number, notBefore: number): void {
     this.submittedAt[session] = at;
-    const hop = this.latencies.gatewayHopMs(session, cell, 1);
-    this.heap.push(at + hop, PRIORITY.cell, MOMENT.cell, session, cell);
+    const arrives = Math.max(notBefore, at + this.latencies.gatewayHopMs(session, cell, 1));
+    this.heap.push(arrives, PRIORITY.cell, MOMENT.cell, session, cell);
   }
 
   private close(session: number, at: number): void {
