@@ -20,12 +20,13 @@ import { printImportNotes } from '../traces/trace-actions.ts';
 import { type CompareOptions, type Comparison, compare } from './compare.ts';
 import { comparisonText } from './compare-text.ts';
 import { runDemo } from './demo.ts';
-import { pointCount, readExperiment } from './matrix.ts';
+import { pointCount } from './matrix.ts';
 import { planMatrices, runsOf } from './plan.ts';
 import { writeReport } from './report.ts';
 import { type ExperimentOutcome, runExperiment } from './runner.ts';
 import { shardOf } from './shard.ts';
-import { type Study, studyOf } from './study.ts';
+import { findStudy } from './studies/index.ts';
+import type { Study } from './study.ts';
 
 export async function comparePolicies(given: Arguments): Promise<void> {
   const policies = commaList('policies', demandedText(given, 'policies'));
@@ -86,8 +87,10 @@ function plainComparison({ policies, runs, warnings }: Comparison): unknown {
 }
 
 function studyFor(given: Arguments): Study {
-  const file = demandedText(given, 'file');
-  return studyOf(readExperiment(file), file);
+  return findStudy(demandedText(given, 'file'), {
+    trace: textOf(given, 'trace'),
+    seeds: numberOf(given, 'seeds'),
+  });
 }
 
 export async function validateExperiment(given: Arguments): Promise<void> {

@@ -33,6 +33,12 @@ const EXPERIMENT: OptionTable = {
   },
 };
 
+/** What the experiments that come with the program take. */
+const STUDY: OptionTable = {
+  trace: word('workload of paper, sensitivity or faults (default: a synthetic one)'),
+  seeds: count('seeds', 1, 'seeds of paper, sensitivity, scale or faults'),
+};
+
 /** `nbos compare | experiment | report | demo`. */
 export function addExperimentCommands(program: Program): void {
   addCommand(
@@ -60,7 +66,7 @@ export function addExperimentCommands(program: Program): void {
       group,
       'validate <file>',
       'check an experiment without running it',
-      {},
+      STUDY,
       run('validateExperiment'),
       EXPERIMENT,
     );
@@ -68,7 +74,7 @@ export function addExperimentCommands(program: Program): void {
       group,
       'show <file>',
       'its runs, with keys, and which results are there',
-      { out: word('folder of results to look into') },
+      { ...STUDY, out: word('folder of results to look into') },
       run('showExperiment'),
       EXPERIMENT,
     );
@@ -77,6 +83,7 @@ export function addExperimentCommands(program: Program): void {
       'run <file>',
       'perform the runs that are lacking, then write CSV, figures and report.html',
       {
+        ...STUDY,
         out: word('folder of results (default results/NAME), shared by shards'),
         jobs: count('jobs', 1, 'worker processes at once', { default: '1' }),
         resume: flag('demand that the folder holds this experiment, begun before'),

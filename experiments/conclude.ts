@@ -43,10 +43,19 @@ export function groupsOf(rows: readonly ResultRow[]): Group[] {
   });
 }
 
-/** Finds the run of `policy` on the same trace, cluster, options and seed. */
-export function partnerFinder(rows: readonly ResultRow[], policy = BASELINE) {
+/**
+ * Finds the run of `policy` on the same trace, cluster and seed, with the same options unless
+ * `sameOptions` is false.
+ */
+export function partnerFinder(rows: readonly ResultRow[], policy = BASELINE, sameOptions = true) {
   const key = (row: ResultRow) =>
-    [row.matrix, row.trace.label, row.cluster.label, row.options.label, row.seed].join('\0');
+    [
+      row.matrix,
+      row.trace.label,
+      row.cluster.label,
+      sameOptions ? row.options.label : '',
+      row.seed,
+    ].join('\0');
   const partners = new Map<string, Summary>();
   for (const row of rows) if (row.policy.label === policy) partners.set(key(row), row.summary);
   return (row: ResultRow): Summary | undefined => partners.get(key(row));
@@ -75,11 +84,11 @@ export function measureGroup(
 }
 
 /** Mean and confidence interval of every headline measure of every group: intervals.csv. */
-export function intervalTable(rows: readonly ResultRow[]): Table {
+export function intervalTable(rows: readonly ResultRow[], measures = HEADLINE): Table {
   const partner = partnerFinder(rows);
   const lines: (string | number)[][] = [];
   for (const group of groupsOf(rows)) {
-    for (const measure of HEADLINE) {
+    for (const measure of measures) {
       const { t, bootstrap, min, max } = measureGroup(group, measure, partner);
       if (t.count === 0) continue;
       const { trace, policy, cluster, options } = group;

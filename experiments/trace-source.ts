@@ -60,21 +60,33 @@ export async function buildTrace(spec: TraceSpec, seed: number, again: boolean):
 }
 
 const HOUR_MS = 3_600_000;
-/** The last few traces: runs that follow each other mostly share one. */
-const bases = new Map<string, Promise<Trace>>();
-const BASES_KEPT = 2;
+const LOADED_KEPT = 2;
+
+/** Keeps the last few traces: runs that follow each other mostly share one. */
+class Recent {
+  readonly #traces = new Map<string, Promise<Trace>>();
+
+  get(key: string, make: () => Promise<Trace>): Promise<Trace> {
+    const known = this.#traces.get(key);
+    if (known !== undefined) return known;
+    if (this.#traces.size >= LOADED_KEPT) this.#traces.delete(this.#traces.keys().next().value!);
+    const made = make();
+    this.#traces.set(key, made);
+    made.catch(() => this.#traces.delete(key));
+    return made;
+  }
+}
+
+const sources = new Recent();
+const changedTraces = new Recent();
 
 function baseTrace(spec: TraceSpec, seed?: number): Promise<Trace> {
   const { windowHours, peakGpus, ...rest } = spec;
-  const key = canonicalJson([rest, seed]);
-  let base = bases.get(key);
-  if (base === undefined) {
-    if (bases.size >= BASES_KEPT) bases.delete(bases.keys().next().value!);
-    base = source(spec, seed).then((trace) => changed(trace, spec));
-    bases.set(key, base);
-    base.catch(() => bases.delete(key));
-  }
-  return base;
+  return changedTraces.get(canonicalJson([rest, seed]), async () => {
+    const { splitGapHours, splitOnGpuChange, endPadMin, gapScale, ...origin } = rest;
+    const trace = await sources.get(canonicalJson([origin, seed]), () => source(spec, seed));
+    return changed(trace, spec);
+  });
 }
 
 async function source(spec: TraceSpec, seed: number | undefined): Promise<Trace> {

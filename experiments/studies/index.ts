@@ -1,0 +1,2 @@
+export { findStudy, STUDIES } from './find.ts';
+export type { StudyOptions } from './workloads.ts';
