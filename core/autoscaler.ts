@@ -1,4 +1,5 @@
 import type { Host } from './books/host-book.ts';
+import { armRelease } from './containers.ts';
 import { hostsInAll, isHeldOff, provision, unmatchedGpuMillis } from './demand.ts';
 import { releaseHost, startDrain } from './hosts.ts';
 import { retryPlacements } from './kernels.ts';
@@ -118,7 +119,18 @@ export function releaseIfEmpty(state: State, id: number): void {
   if (host.state !== 'up' || host.emptySince === -1 || config.scaling !== 'on-demand') return;
   if (state.now - host.emptySince < config.emptyHostHoldMs) return;
   if (hostsInAll(state) <= bounds.min) return;
+  // A kernel that lacks hosts for some of its replicas may need this one for the others.
+  if (config.replicas > 1 && state.placementQueue.length > 0) return;
   releaseHost(state, host);
+}
+
+/** No kernel waits for hosts any more: those kept for them may be released. */
+export function releaseKept(state: State): void {
+  if (state.config.replicas === 1 || state.config.scaling !== 'on-demand') return;
+  for (const id of state.up) {
+    const host = state.hosts[id]!;
+    if (host.emptySince !== -1) armRelease(state, host);
+  }
 }
 
 /** Sets the timer of the next round that can change something; called after every step. */

@@ -112,11 +112,10 @@ export function unplace(state: State, container: Container): void {
 /** A host became empty: on-demand policies release it after a while. */
 export function noteEmpty(state: State, host: Host): void {
   host.emptySince = state.now;
-  if (state.config.scaling !== 'on-demand') return;
-  state.effects.push({
-    kind: 'set-timer',
-    timer: 'empty-host',
-    key: host.id,
-    at: state.now + state.config.emptyHostHoldMs,
-  });
+  if (state.config.scaling === 'on-demand') armRelease(state, host);
+}
+
+export function armRelease(state: State, host: Host): void {
+  const at = Math.max(state.now, host.emptySince + state.config.emptyHostHoldMs);
+  state.effects.push({ kind: 'set-timer', timer: 'empty-host', key: host.id, at });
 }

@@ -1,4 +1,5 @@
 import { admitsReplica } from './admission.ts';
+import { releaseKept } from './autoscaler.ts';
 import type { Container } from './books/container-book.ts';
 import { enterStep, STEP } from './books/execution-book.ts';
 import type { Host } from './books/host-book.ts';
@@ -135,14 +136,19 @@ export function retryPlacements(state: State): void {
       continue;
     }
     if (tryPlace(state, session)) {
-      removeFrom(state.placementQueue, id);
-      session.waitingForHosts = false;
-      endPromise(state, session);
+      stopAwaitingHosts(state, session);
       markWaiting(state, session);
     } else if (isNew) {
       blocked.add(key);
     }
   }
+}
+
+function stopAwaitingHosts(state: State, session: Session): void {
+  removeFrom(state.placementQueue, session.id);
+  session.waitingForHosts = false;
+  endPromise(state, session);
+  if (state.placementQueue.length === 0) releaseKept(state);
 }
 
 /** Charges an execution that waits for its kernel to what the kernel waits for. */
@@ -213,9 +219,7 @@ export function stopKernel(state: State, session: Session): void {
     if (container !== undefined) stopContainer(state, container);
   }
   if (session.waitingForHosts) {
-    removeFrom(state.placementQueue, session.id);
-    session.waitingForHosts = false;
-    endPromise(state, session);
+    stopAwaitingHosts(state, session);
   }
   if (state.policy.replicated) state.totals.standbyReplicas -= session.replicas.length;
   session.replicas = [];
