@@ -61,6 +61,28 @@ export function addExperimentCommands(program: Program): void {
     },
     run('comparePolicies'),
   );
+  addExperimentGroup(program);
+  addCommand(
+    program,
+    'report <folder>',
+    'draw figures and report.html from a run, a comparison or an experiment',
+    {},
+    run('reportOn'),
+    { folder: { type: 'string', describe: 'folder of results', demandOption: true } },
+  );
+  addCommand(
+    program,
+    'demo',
+    'synthesise a 17.5-hour workload and compare four policies on it (npm start)',
+    {
+      seed: count('seed', 0, 'seed of the workload and of every draw', { default: '1' }),
+      out: word('folder of results, replaced', { default: 'results/demo' }),
+    },
+    run('demonstrate'),
+  );
+}
+
+function addExperimentGroup(program: Program): void {
   addGroup(program, 'experiment', 'validate, show or run a matrix of runs', (group) => {
     addCommand(
       group,
@@ -95,22 +117,4 @@ export function addExperimentCommands(program: Program): void {
       EXPERIMENT,
     );
   });
-  addCommand(
-    program,
-    'report <folder>',
-    'draw figures and report.html from a run, a comparison or an experiment',
-    {},
-    run('reportOn'),
-    { folder: { type: 'string', describe: 'folder of results', demandOption: true } },
-  );
-  addCommand(
-    program,
-    'demo',
-    'synthesise a 17.5-hour workload and compare four policies on it (npm start)',
-    {
-      seed: count('seed', 0, 'seed of the workload and of every draw', { default: '1' }),
-      out: word('folder of results, replaced', { default: 'results/demo' }),
-    },
-    run('demonstrate'),
-  );
 }
