@@ -50,25 +50,28 @@ function barPanel(
   const rows = measure.values.filter((v) => Number.isFinite(v.value.mean));
   const tops = rows.flatMap((row) => [row.value.mean, row.value.high]).filter(Number.isFinite);
   const bounded = rows.filter((row) => Number.isFinite(row.value.low));
+  // In ems of the axis' font, less a little so that neighbours do not touch.
+  const lineWidth = Math.max(3, 630 / groups.length / 11 - 0.4);
   const crowded = groups.length * policies.length > 24;
   return {
     title: measure.title,
-    height: 230,
+    height: 242,
     options: {
       marginLeft: 60,
       marginTop: 24,
-      marginBottom: 34,
+      marginBottom: 46,
       fx: { domain: groups as string[], label: null, padding: 0.12 },
       x: { domain: policies as string[], axis: null, padding: 0.1 },
       y: {
-        label: measure.unit,
+        label: measure.unit || 'number',
+        tickFormat: shortNumber,
         domain: [Math.min(0, ...tops), Math.max(0, ...tops) || 1],
         nice: true,
       },
       color: { domain: policies as string[], range },
       marks: [
         ...backdrop('y'),
-        Plot.axisFx({ anchor: 'bottom', label: null, lineWidth: 8, tickSize: 0, tickPadding: 6 }),
+        Plot.axisFx({ anchor: 'bottom', label: null, lineWidth, tickSize: 0, tickPadding: 6 }),
         Plot.barY(rows, {
           fx: 'group',
           x: 'policy',

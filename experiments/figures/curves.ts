@@ -28,7 +28,9 @@ export function curvesFigure(
   axis: CurveAxis,
   measures: readonly CurveMeasure[],
 ): Figure {
-  const policies = [...new Set(measures.flatMap((m) => m.values.map((v) => v.policy)))];
+  const policies = measures
+    .map((m) => [...new Set(m.values.map((v) => v.policy))])
+    .reduce((longest, names) => (names.length > longest.length ? names : longest), []);
   const strokes = strokesOf(policies);
   const place = (x: number) => (axis.log ? Math.log2(x) : x);
   const xs = [...new Set(measures.flatMap((m) => m.values.map((v) => v.x)))].sort((a, b) => a - b);
@@ -50,7 +52,7 @@ export function curvesFigure(
             tickFormat: (x: number) => shortNumber(axis.log ? Math.round(2 ** x * 1e6) / 1e6 : x),
             inset: 8,
           },
-          y: { label: measure.unit, zero: true, nice: true },
+          y: { label: measure.unit || 'number', zero: true, nice: true, tickFormat: shortNumber },
           marks: [
             ...backdrop('y'),
             Plot.ruleY([0]),

@@ -1,7 +1,7 @@
 import * as Plot from '@observablehq/plot';
 import { integrateHours, type RunColumns, thinIndexes, thinPeaks, timeAxis } from './data.ts';
 import { backdrop, drawFigure, type Figure, type LegendEntry, seriesLine } from './document.ts';
-import { type Stroke, strokeOf, strokesOf } from './style.ts';
+import { type Stroke, shortNumber, strokeOf, strokesOf } from './style.ts';
 
 interface Series {
   readonly label: string;
@@ -51,7 +51,7 @@ function panel(title: string, label: string, marks: Plot.Markish[], x: Plot.Scal
       marginLeft: 60,
       marginBottom: 40,
       x,
-      y: { label, zero: true, nice: true },
+      y: { label, zero: true, nice: true, tickFormat: shortNumber },
       marks: [...backdrop('y'), Plot.ruleY([0]), ...marks],
     },
   };

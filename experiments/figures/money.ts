@@ -25,7 +25,13 @@ export function moneyFigure(runs: readonly RunColumns[]): Figure {
         marginTop: 20,
         marginBottom: 14,
         x: { domain: labels, label: null, axis: null, padding: 0.25 },
-        y: { label: suffix === '%' ? '%' : '$', domain, nice: true, ticks: 5 },
+        y: {
+          label: suffix === '%' ? '%' : '$',
+          domain,
+          nice: true,
+          ticks: 5,
+          tickFormat: shortNumber,
+        },
         color,
         marks: [
           ...backdrop('y'),
@@ -52,7 +58,7 @@ export function moneyFigure(runs: readonly RunColumns[]): Figure {
       x: { label: `Time since the start of the trace (${unit})`, zero: true },
       y: domain
         ? { label: '%', domain, nice: true, clamp: true }
-        : { label: '$', zero: true, nice: true },
+        : { label: '$', zero: true, nice: true, tickFormat: shortNumber },
       marks: [
         ...backdrop('y'),
         Plot.ruleY([0]),

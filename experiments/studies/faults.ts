@@ -48,11 +48,11 @@ export function faultStudy(options: StudyOptions = {}): Study {
   };
 }
 
-const COMPLETED: Measure = {
-  name: 'completed_pct',
-  label: 'cells completed',
+const NOT_COMPLETED: Measure = {
+  name: 'not_completed_pct',
+  label: 'cells aborted, rejected or unfinished',
   unit: '%',
-  of: (run) => (100 * summaryValue(run, 'completed')) / summaryValue(run, 'cells'),
+  of: (run) => 100 * (1 - summaryValue(run, 'completed') / summaryValue(run, 'cells')),
 };
 
 const LOST: Measure = {
@@ -67,10 +67,10 @@ const SHOWN = ['delay_p95_ms', 'provisioned_gpu_hours'];
 async function conclude(rows: readonly ResultRow[]): Promise<Findings> {
   const partner = partnerFinder(rows);
   const groups = groupsOf(rows);
-  const measures = [COMPLETED, LOST, ...HEADLINE.filter(({ name }) => SHOWN.includes(name))];
+  const measures = [NOT_COMPLETED, LOST, ...HEADLINE.filter(({ name }) => SHOWN.includes(name))];
   const settings = KINDS.slice(1).map(({ label, config }) => `${label}: ${words(config)}`);
   return {
-    tables: [intervalTable(rows, [COMPLETED, LOST, ...HEADLINE])],
+    tables: [intervalTable(rows, [NOT_COMPLETED, LOST, ...HEADLINE])],
     figures: [
       barsFigure(
         'faults',

@@ -32,8 +32,8 @@ import {
 
 const EXCERPT = 'excerpt';
 const SEASON = 'season';
-/** Reservation needs up to 150 hosts for a whole month; with fewer it would queue, and cost less. */
-const SEASON_HOSTS = 160;
+/** Enough for reservation at its peak: with fewer it would queue, and cost less. */
+const SEASON_HOSTS = 240;
 const SEEDS = 20;
 const CUT_SEEDS = 3;
 
