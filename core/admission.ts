@@ -70,7 +70,8 @@ export function couldEverFit(
 
 /**
  * Why the host cannot serve the execution now, for `explain`; null when it can. `asMigration`: as
- * the target of a migration, else as the host of a replica or container that is there or needs none.
+ * the target of a migration, else as the host of a replica or container that is there or needs
+ * none.
  */
 export function refusalOf(
   state: State,

@@ -78,8 +78,8 @@ function holdHasPassed(state: State): boolean {
 }
 
 /**
- * Releases up to `scaleInMax` hosts without committed GPUs: those with fewest replicas first, then by
- * id, each only if all its replicas have somewhere to go.
+ * Releases up to `scaleInMax` hosts without committed GPUs: those with fewest replicas first, then
+ * by id, each only if all its replicas have somewhere to go.
  */
 function scaleIn(state: State): void {
   const excess = state.up.length - upperLimit(state);

@@ -44,7 +44,10 @@ export interface StartContainer {
   host: number;
   /** session it is for; -1 for the prewarm pool */
   session: number;
-  /** 'cold': from nothing; 'prewarmed': a started container is taken; 'same': it last ran this session */
+  /**
+   * 'cold': from nothing; 'prewarmed': a started container is taken; 'same': it last ran this
+   * session
+   */
   start: 'cold' | 'prewarmed' | 'same';
   /** execution and attempt it is for (the key of its draw), or -1 */
   cell: number;

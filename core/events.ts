@@ -130,7 +130,9 @@ export interface ExecutionYielded {
   execution: number;
   ticket: number;
 }
-/** User code has ended and the devices are free (after the state write where GPUs are held for it). */
+/**
+ * User code has ended and the devices are free (after the state write where GPUs are held for it).
+ */
 export interface ExecutionReleased {
   kind: 'execution-released';
   at: number;
@@ -175,6 +177,8 @@ export interface TimerFired {
   key: number;
 }
 
-/** Timers by what they drive; those of 'scaling' fire after all other events of their millisecond. */
+/**
+ * Timers by what they drive; those of 'scaling' fire after all other events of their millisecond.
+ */
 export const TIMER_KINDS = ['scaling', 'empty-host', 'reclaim', 'policy'] as const;
 export type TimerKind = (typeof TIMER_KINDS)[number];

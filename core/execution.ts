@@ -7,29 +7,22 @@ import {
   freeExecution,
   STEP,
 } from './books/execution-book.ts';
-import type { Host } from './books/host-book.ts';
 import { isUsable, type Session } from './books/session-book.ts';
-import { startExecutionContainer, stopContainer, unplace } from './containers.ts';
-import { allYielded, chooseExecutor } from './election.ts';
+import { startExecutionContainer } from './containers.ts';
+import { chooseExecutor } from './election.ts';
 import { NbosError } from './errors.ts';
-import type {
-  CellSubmitted,
-  ExecutionReleased,
-  ExecutionReplied,
-  ExecutionSuspended,
-  ExecutionYielded,
-} from './events.ts';
+import type { CellSubmitted } from './events.ts';
 import { explainRefusals } from './explain.ts';
 import { closeKernel, openKernel, waitStep } from './kernels.ts';
-import { bind, commit, unbind, uncommit } from './ledger.ts';
+import { bind, commit } from './ledger.ts';
 import { migrateFor } from './migration.ts';
-import { noteArrival, noteHeld, shelve } from './prewarm.ts';
+import { noteArrival } from './prewarm.ts';
 import { rateOf, updateRates } from './rates.ts';
 import type { Reason } from './reasons.ts';
 import { armReclamation } from './reclamation.ts';
 import { fact, type State } from './state.ts';
 import type { Served } from './wait-queue.ts';
-import { serveWaiting, startWaiting, stopWaiting } from './waiting.ts';
+import { startWaiting, stopWaiting } from './waiting.ts';
 
 /** Heaviest last: an execution's reason is the heaviest thing that had to happen to it. */
 const REASON_WEIGHT: readonly Reason[] = [
@@ -236,81 +229,8 @@ export function beginRun(
   if (policy.rate !== undefined) updateRates(state, host, execution);
 }
 
-/** The execution of an outcome event, or null when it is not the one under way any more. */
-export function current(state: State, slot: number, ticket: number): Execution | null {
-  const execution = state.executions.slots[slot];
-  return execution !== undefined && execution.ticket === ticket ? execution : null;
-}
-
-/** Ends the binding of a running execution to its host and devices. */
-export function endRun(state: State, session: Session, execution: Execution): Host {
-  const host = state.hosts[execution.host]!;
-  host.running--;
-  state.totals.running--;
-  state.totals.runningGpuMillis -= execution.need.gpuMillis;
-  if (state.policy.replicated) state.totals.standbyReplicas++;
-  if (state.policy.container === 'session' && state.policy.commit === 'placement') {
-    unbind(state, execution, host.id);
-    execution.host = -1;
-  } else {
-    uncommit(state, execution);
-  }
-  session.lastActiveAt = state.now;
-  if (state.policy.rate !== undefined) updateRates(state, host, null);
-  return host;
-}
-
-/** A container that served one execution goes back to the pool or ends. */
-function returnContainer(state: State, host: Host, execution: Execution): void {
-  if (state.policy.container === 'session') return;
-  const container = state.containers.get(execution.container);
-  if (container === undefined) return;
-  noteHeld(state, state.now - execution.executedAt);
-  if (state.policy.container === 'execution' || host.state !== 'up') {
-    stopContainer(state, container);
-    return;
-  }
-  unplace(state, container);
-  container.lastSession = execution.session;
-  shelve(state, host, container);
-}
-
-/** User code has ended and the devices are free. */
-export function released(state: State, event: ExecutionReleased): void {
-  const execution = current(state, event.execution, event.ticket);
-  if (execution === null) return;
-  const session = state.sessions[execution.session]!;
-  const { steps } = execution;
-  if (execution.started) {
-    steps[STEP.suspended]! += event.stateReadMs + event.electionMs + event.deviceLoadMs;
-  } else {
-    steps[STEP.state_read]! += event.stateReadMs;
-    steps[STEP.election]! += event.electionMs;
-    steps[STEP.device_load]! += event.deviceLoadMs;
-  }
-  steps[STEP.run]! += event.runMs;
-  steps[STEP.device_unload]! += event.deviceUnloadMs;
-  steps[STEP.state_commit]! += event.stateCommitMs;
-  const host = endRun(state, session, execution);
-  execution.state = 'replying';
-  session.lastReplica = execution.replica;
-  session.lastContainer = execution.container;
-  session.executed++;
-  returnContainer(state, host, execution);
-  serveWaiting(state, host);
-}
-
-/** The reply has left: the kernel is free. */
-export function replied(state: State, event: ExecutionReplied): void {
-  const execution = current(state, event.execution, event.ticket);
-  if (execution === null) return;
-  execution.steps[STEP.state_commit]! += event.stateCommitMs;
-  execution.steps[STEP.reply]! += event.replyMs;
-  finish(state, execution, 'completed');
-}
-
 /** Answers an execution and turns its kernel to the next. */
-function finish(
+export function finish(
   state: State,
   execution: Execution,
   status: 'completed' | 'aborted' | 'rejected',
@@ -356,96 +276,4 @@ export function rejectAll(state: State, session: Session, reason: Reason): void 
   waiting.push(...session.queue);
   session.queue = [];
   for (const slot of waiting) reject(state, state.executions.slots[slot]!, reason);
-}
-
-/** Tries again after a failed attempt, up to the limit. */
-export function retry(state: State, execution: Execution): void {
-  execution.attempt++;
-  execution.immediate = false;
-  execution.container = -1;
-  if (execution.attempt > state.config.maxAttempts) {
-    reject(state, execution, 'rejected-attempts');
-    return;
-  }
-  const session = state.sessions[execution.session]!;
-  if (state.policy.container === 'session' && !isUsable(session)) {
-    execution.state = 'kernel-wait';
-    enterStep(execution, waitStep(state, session), state.now);
-    return;
-  }
-  dispatch(state, execution);
-}
-
-/** The executor is gone: what ran is lost and its GPUs come back. `runAgain` must follow. */
-export function voidRun(state: State, execution: Execution): void {
-  const session = state.sessions[execution.session]!;
-  state.effects.push({ kind: 'abort', execution: execution.slot, ticket: execution.ticket });
-  execution.ticket = 0;
-  const { steps } = execution;
-  const lostMs = state.now - execution.executedAt + steps[STEP.run]!;
-  steps[STEP.lost]! += lostMs;
-  steps[STEP.run] = 0;
-  execution.stepSince = state.now;
-  execution.started = false;
-  execution.servedMs = 0;
-  state.totals.lostGpuMs += lostMs * execution.need.gpuMillis;
-  endRun(state, session, execution);
-  execution.yielded = 0;
-}
-
-/** Runs a voided execution from its start, or answers it with an error. */
-export function runAgain(state: State, execution: Execution): void {
-  if (!state.config.retryAborted) {
-    execution.reason = 'aborted-executor-lost';
-    finish(state, execution, 'aborted');
-    return;
-  }
-  noteReason(execution, 'restarted');
-  retry(state, execution);
-}
-
-/** The target could not commit after all: the next replica is asked, or one is moved. */
-export function yielded(state: State, event: ExecutionYielded): void {
-  const execution = current(state, event.execution, event.ticket);
-  if (execution === null) return;
-  const session = state.sessions[execution.session]!;
-  execution.steps[execution.started ? STEP.suspended : STEP.election]! +=
-    state.now - execution.executedAt;
-  execution.stepSince = state.now;
-  const host = endRun(state, session, execution);
-  execution.ticket = 0;
-  execution.immediate = false;
-  execution.yielded |= 1 << execution.replica;
-  fact(state, 'refuse', host.id, session.id, execution.cell, 0, 'yielded');
-  if (allYielded(session, execution)) retry(state, execution);
-  else dispatch(state, execution);
-  serveWaiting(state, host);
-}
-
-/** The policy took the devices away; the rest of the work waits its turn. */
-export function suspended(state: State, event: ExecutionSuspended): void {
-  const execution = current(state, event.execution, event.ticket);
-  if (execution === null) return;
-  const session = state.sessions[execution.session]!;
-  const { steps } = execution;
-  if (execution.started) {
-    steps[STEP.suspended]! += event.stateReadMs + event.electionMs + event.deviceLoadMs;
-  } else {
-    steps[STEP.state_read]! += event.stateReadMs;
-    steps[STEP.election]! += event.electionMs;
-    steps[STEP.device_load]! += event.deviceLoadMs;
-  }
-  steps[STEP.run]! += event.runMs;
-  steps[STEP.suspended]! += event.suspendMs;
-  execution.started = true;
-  execution.servedMs += event.runMs;
-  execution.step = STEP.suspended;
-  execution.stepSince = state.now;
-  execution.ticket = 0;
-  const host = endRun(state, session, execution);
-  returnContainer(state, host, execution);
-  noteReason(execution, 'suspended');
-  fact(state, 'suspend', host.id, session.id, execution.cell, execution.need.gpuMillis, '');
-  startWaiting(state, execution);
-  serveWaiting(state, host);
 }

@@ -30,11 +30,11 @@ const BOUNDS = 6;
 const TOP_LEVEL = 31;
 
 /**
- * The hosts that are up, as the leaves of a tree in the order of their ids. Each node holds bounds of
- * its subtree for pruning; per search order its best host; and, for best fit, the set of levels of
- * idle GPUs in it, apart for hosts with and without a prewarmed container. A change marks a host;
- * marks are worked off at the next search, so that hosts that change between searches cost nothing
- * more. Search and update take O(log hosts), plus the hosts that the caller refuses.
+ * The hosts that are up, as the leaves of a tree in the order of their ids. Each node holds bounds
+ * of its subtree for pruning; per search order its best host; and, for best fit, the set of levels
+ * of idle GPUs in it, apart for hosts with and without a prewarmed container. A change marks a
+ * host; marks are worked off at the next search, so that hosts that change between searches cost
+ * nothing more. Search and update take O(log hosts), plus the hosts that the caller refuses.
  */
 export class HostIndex {
   private readonly comparators: readonly HostComparator[];
@@ -107,8 +107,8 @@ export class HostIndex {
   }
 
   /**
-   * The host with fewest idle GPUs, then the lowest id, that the query takes; with `warmFirst` those
-   * with a prewarmed container come before all others.
+   * The host with fewest idle GPUs, then the lowest id, that the query takes; with `warmFirst`
+   * those with a prewarmed container come before all others.
    */
   bestFit(query: HostQuery, warmFirst: boolean): Host | undefined {
     this.settle();

@@ -1,6 +1,6 @@
 /**
- * Why an execution got its GPUs when it did. Every decision carries one of these into cells.csv, the
- * logs and the dashboard; `explain` prints the sentence. For a completed execution it names the
+ * Why an execution got its GPUs when it did. Every decision carries one of these into cells.csv,
+ * the logs and the dashboard; `explain` prints the sentence. For a completed execution it names the
  * heaviest thing that had to happen before it could start.
  */
 export const REASONS = {

@@ -5,14 +5,7 @@ import { provision } from './demand.ts';
 import type { Effect } from './effects.ts';
 import { NbosError } from './errors.ts';
 import type { Event, EventKind } from './events.ts';
-import {
-  executionContainerStarted,
-  released,
-  replied,
-  submit,
-  suspended,
-  yielded,
-} from './execution.ts';
+import { executionContainerStarted, submit } from './execution.ts';
 import {
   containerLost,
   deviceExcluded,
@@ -32,6 +25,7 @@ import {
   retryPlacements,
 } from './kernels.ts';
 import { migrationOf, moveJoined, moveStarted } from './migration.ts';
+import { released, replied, suspended, yielded } from './outcomes.ts';
 import { PLACEMENTS } from './placements/index.ts';
 import type { Policy } from './policies/policy.ts';
 import { armPolicyTimer, runPolicyTimer } from './policy-timer.ts';

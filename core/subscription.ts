@@ -23,8 +23,8 @@ function share(claimed: number, spec: number): number {
 }
 
 /**
- * Whether a replica with this need is above the limit on this host. A refusal is remembered, so that
- * a scaling round can be set for the moment at which the limit would admit it.
+ * Whether a replica with this need is above the limit on this host. A refusal is remembered, so
+ * that a scaling round can be set for the moment at which the limit would admit it.
  */
 export function exceedsLimit(state: State, host: Host, need: Readonly<ResourceVector>): boolean {
   const ratio = ratioWith(state, host, need);
@@ -74,7 +74,9 @@ export function limitOf(samples: readonly number[], maximum: number): number {
   return Math.min(maximum, Math.max(1, sum / samples.length));
 }
 
-/** The limit as of `at`, with the samples of rounds since the last step that nothing has taken yet. */
+/**
+ * The limit as of `at`, with the samples of rounds since the last step that nothing has taken yet.
+ */
 export function limitAt(state: State, at: number): number {
   const { samples, lastTick } = state.scaling;
   const { subscriptionSamples, scaleIntervalMs, maxSubscriptionRatio } = state.config;

@@ -114,8 +114,8 @@ export class WaitQueue {
   }
 
   /**
-   * Tries candidates in queue order until each class is blocked or exhausted. `mayServe` skips whole
-   * classes; `serve` must remove what it serves. With `strict` nothing overtakes the head.
+   * Tries candidates in queue order until each class is blocked or exhausted. `mayServe` skips
+   * whole classes; `serve` must remove what it serves. With `strict` nothing overtakes the head.
    */
   pass(
     mayServe: (group: WaitClass) => boolean,

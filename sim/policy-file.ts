@@ -22,7 +22,8 @@ export interface ResolvedPolicy {
 
 /**
  * A policy by the name of a built-in one, or by the path of a .ts or .js file whose default export
- * is a policy. Throws `policy-unknown`, `file-not-found` or `policy-invalid` naming file and member.
+ * is a policy. Throws `policy-unknown`, `file-not-found` or `policy-invalid` naming file and
+ * member.
  */
 export async function resolvePolicy(nameOrPath: string): Promise<ResolvedPolicy> {
   if (Object.hasOwn(POLICIES, nameOrPath))
@@ -39,7 +40,9 @@ function isPath(word: string): boolean {
   return /[/\\]/.test(word) || /\.[cm]?[jt]s$/.test(word);
 }
 
-/** The complete configuration of a run: defaults, the policy's, then `layers`; checked as a whole. */
+/**
+ * The complete configuration of a run: defaults, the policy's, then `layers`; checked as a whole.
+ */
 export function configFor(policy: Policy, ...layers: readonly PartialConfig[]): Config {
   const config = resolveConfig(policy.defaults, ...layers);
   checkConfig(config);

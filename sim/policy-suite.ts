@@ -153,7 +153,10 @@ const CHECKS: readonly Check[] = [
   { name: 'rate is a positive number', run: positiveRate },
 ];
 
-/** `order` must be a number, 0 against itself and the opposite when swapped, or sorting is undefined. */
+/**
+ * `order` must be a number, 0 against itself and the opposite when swapped, or sorting is
+ * undefined.
+ */
 function consistentOrder(policy: Policy): string {
   const { order } = policy;
   if (order === undefined) return '';

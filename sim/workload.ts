@@ -5,9 +5,9 @@ import type { Latencies } from './latency.ts';
 import { MOMENT, PRIORITY } from './moments.ts';
 
 /**
- * The users: they open sessions at trace time, submit cells and close sessions. In the closed loop a
- * user thinks after each reply as long as in the trace; in the open loop cells come at trace time,
- * whatever became of the ones before. At most one submission per session is in the heap.
+ * The users: they open sessions at trace time, submit cells and close sessions. In the closed loop
+ * a user thinks after each reply as long as in the trace; in the open loop cells come at trace
+ * time, whatever became of the ones before. At most one submission per session is in the heap.
  */
 export class Workload {
   /** submission that is under way to the scheduler, per session, ms */

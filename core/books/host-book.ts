@@ -115,7 +115,9 @@ export function devicesServe(host: Host, gpuMillis: number): boolean {
   return host.freeDevices !== 0 || bestSharedDevice(host, gpuMillis) !== -1;
 }
 
-/** The shared device with the least room that still fits; ties to the lower id. -1 when none does. */
+/**
+ * The shared device with the least room that still fits; ties to the lower id. -1 when none does.
+ */
 function bestSharedDevice(host: Host, gpuMillis: number): number {
   let best = -1;
   let most = 0;

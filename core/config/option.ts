@@ -1,4 +1,7 @@
-/** How far a default can be trusted: measured by us, read in the reference's code, in summaries of its paper, or a guess. */
+/**
+ * How far a default can be trusted: measured by us, read in the reference's code, in summaries of
+ * its paper, or a guess.
+ */
 export type OptionSource = 'measured' | 'code' | 'summary' | 'guess';
 
 export type OptionGroup =

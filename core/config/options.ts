@@ -15,7 +15,9 @@ import {
 const DAY_MS = 86_400_000;
 const MANY = 1_000_000_000;
 
-/** A kind of host that can be provisioned; the first that fits and is below its maximum is added. */
+/**
+ * A kind of host that can be provisioned; the first that fits and is below its maximum is added.
+ */
 export interface HostType {
   readonly name: string;
   readonly gpus: number;
@@ -43,7 +45,9 @@ export interface ScheduledFault {
     | 'store-failure'
     | 'scale-out-failure'
     | 'yield-next';
-  /** ordinal of the host (host and device faults) or of the session (container-crash, yield-next) */
+  /**
+   * ordinal of the host (host and device faults) or of the session (container-crash, yield-next)
+   */
   readonly target: number;
   /** device id for device faults; how many replicas to hit for yield-next; else unused */
   readonly detail?: number;

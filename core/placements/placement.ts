@@ -3,7 +3,9 @@ import type { HostQuery } from '../host-index.ts';
 import type { HostOrder } from '../host-orders.ts';
 import type { State } from '../state.ts';
 
-/** A container that needs a host: which hosts the rules allow, and what the choice may depend on. */
+/**
+ * A container that needs a host: which hosts the rules allow, and what the choice may depend on.
+ */
 export interface PlacementRequest {
   readonly query: HostQuery;
   /** whether GPUs are committed with the placement */

@@ -9,14 +9,20 @@ export interface Policy {
   readonly name: string;
   /** one sentence for `nbos policy list` */
   readonly summary: string;
-  /** Options whose default differs from `OPTIONS`; a configuration file or `--set` overrides them. */
+  /**
+   * Options whose default differs from `OPTIONS`; a configuration file or `--set` overrides them.
+   */
   readonly defaults: PartialConfig;
 
-  /** How long a container serves: a session, one execution, or one execution and back to the pool. */
+  /**
+   * How long a container serves: a session, one execution, or one execution and back to the pool.
+   */
   readonly container: 'session' | 'execution' | 'pool';
   /** When GPUs are committed: when the container is placed, or when an execution starts. */
   readonly commit: 'placement' | 'execution';
-  /** Whether the replicas of a kernel are kept in step through Raft (elections and state commits). */
+  /**
+   * Whether the replicas of a kernel are kept in step through Raft (elections and state commits).
+   */
   readonly replicated: boolean;
   /** Whether state is read before a cell, on the critical path. */
   readonly stateRead: 'never' | 'unless-warm' | 'always';
