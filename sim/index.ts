@@ -1,7 +1,6 @@
 export type { Observer } from './engine.ts';
 export type { Explained } from './recorder.ts';
 export {
-  DEFAULT_REPORTS,
   type RunResult,
   type RunTimings,
   type SimulateOptions,

@@ -102,8 +102,10 @@ const CHECKS: readonly Check[] = [
   },
   {
     name: 'contention: more work than GPUs drains',
-    run: async (policy, signal) =>
-      allAnswered(await play(policy, workload(12, 4, [8, 4, 1]), signal, {})),
+    run: async (policy, signal) => {
+      const hosts = Math.max(3, policy.defaults.replicas ?? 1);
+      return allAnswered(await play(policy, workload(30, 4, [8, 8, 4, 1]), signal, { hosts }));
+    },
   },
   {
     name: 'cells at their trace times (open loop) drain',

@@ -4,27 +4,15 @@ import { NbosError } from '../core/errors.ts';
 import type { Policy } from '../core/policies/policy.ts';
 import type { ReportName } from '../core/record/columns.ts';
 import { checkConfig } from '../traces/config-file.ts';
-import type { CsvWriter } from '../traces/csv.ts';
 import { NoteList } from '../traces/notes.ts';
 import { oracleOf } from '../traces/oracle.ts';
 import { fitToHosts } from '../traces/oversize.ts';
-import { RunFolder } from '../traces/run-folder.ts';
 import type { ImportNote, Trace } from '../traces/trace.ts';
 import { Engine } from './engine.ts';
+import { Output } from './output.ts';
 import { overloadWarnings } from './overload.ts';
 import { type Explained, Recorder } from './recorder.ts';
-import { writeHosts, writeSessions, writeSummary } from './reports.ts';
 import { type Summary, summarize } from './summary.ts';
-import { Timeline } from './timeline.ts';
-
-/** Reports that a run writes unless told otherwise: all but events.csv. */
-export const DEFAULT_REPORTS: readonly ReportName[] = [
-  'cells.csv',
-  'sessions.csv',
-  'hosts.csv',
-  'timeline.csv',
-  'summary.csv',
-];
 
 /** Events between two looks at the clock, the signal and the terminal. */
 const SLICE = 20_000;
@@ -79,80 +67,43 @@ export async function simulate(options: SimulateOptions): Promise<RunResult> {
   const started = performance.now();
   const { policy, config } = options;
   checkRunnable(policy, config, options.trace);
-  const hostTypes = hostTypesOf(config);
   const notes = new NoteList();
-  const trace = fitToHosts(options.trace, hostTypes, config.oversize, notes);
-  const warnings = overloadWarnings(trace, policy, config, hostTypes);
+  const trace = fitToHosts(options.trace, hostTypesOf(config), config.oversize, notes);
+  const warnings = overloadWarnings(trace, policy, config, hostTypesOf(config));
   for (const warning of warnings) options.onWarning?.(warning);
   const horizonMs = config.untilMs > 0 ? Math.min(config.untilMs, trace.endMs) : trace.endMs;
   const oracle = oracleOf(trace);
-  const wanted = new Set(options.reports ?? DEFAULT_REPORTS);
-  const folder =
-    options.out === undefined
-      ? undefined
-      : RunFolder.create(options.out, { replace: options.replace ?? false });
-  const csv = (name: ReportName): CsvWriter | undefined =>
-    wanted.has(name) ? folder?.csv(name) : undefined;
+  const output = new Output(options);
   try {
-    const cells = csv('cells.csv');
-    const events = csv('events.csv');
-    const timelineCsv = csv('timeline.csv');
-    const timeline = timelineCsv && new Timeline(timelineCsv, config.timelineMs, oracle, horizonMs);
-    const recorder = new Recorder(trace, config, horizonMs, { cells, events, timeline });
+    const targets = output.open(config, oracle, horizonMs);
+    const recorder = new Recorder(trace, config, horizonMs, targets);
     const engine = new Engine(trace, policy, config, recorder, {
-      facts: events !== undefined || options.explain !== undefined,
+      facts: targets.events !== undefined || options.explain !== undefined,
       explain: options.explain ?? null,
       check: options.check ?? false,
     });
     const prepared = performance.now();
     await drive(engine, recorder, config, options, trace.cells.count);
-    const drivenAt = performance.now();
-    const late = closeRun(engine, recorder, config, horizonMs, warnings);
+    const driven = performance.now();
+    const late = closeRun(engine, recorder, config, horizonMs);
     for (const warning of late) options.onWarning?.(warning);
-    const summary = summarize({
-      trace,
-      policy,
-      config,
-      hostTypes,
-      oracle,
-      recorder,
-      totals: engine.core.state.totals,
-      horizonMs,
-      drainedMs: engine.core.state.now,
-      submitted: engine.workload.submitted,
-    });
-    for (const writer of [cells, events, timelineCsv]) writer?.close();
-    writeSessions(csv('sessions.csv'), trace, recorder, engine.core.state);
-    writeHosts(csv('hosts.csv'), engine.core.state);
-    writeSummary(csv('summary.csv'), summary);
+    warnings.push(...late);
+    const { state } = engine.core;
+    const submitted = engine.workload.submitted;
+    const basis = { trace, policy, config, oracle, recorder, horizonMs, submitted };
+    const summary = summarize({ ...basis, state });
+    output.close(trace, recorder, state, summary);
+    const counts = { events: engine.events, effects: engine.effects };
     const timings: RunTimings = {
       prepareMs: prepared - started,
-      engineMs: drivenAt - prepared,
-      outputMs: performance.now() - drivenAt,
+      engineMs: driven - prepared,
+      outputMs: performance.now() - driven,
     };
-    folder?.finish({
-      ...options.provenance,
-      trace: { name: trace.name, hash: options.trace.hash, cells: trace.cells.count },
-      policy: policy.name,
-      config,
-      reports: [...wanted],
-      warnings,
-      notes: notes.list(),
-      events: engine.events,
-      effects: engine.effects,
-      timings,
-    });
-    return {
-      summary,
-      warnings,
-      notes: notes.list(),
-      timings,
-      events: engine.events,
-      effects: engine.effects,
-      explanation: recorder.explained,
-    };
+    output.finish({ warnings, notes: notes.list(), ...counts, timings });
+    const explanation = recorder.explained;
+    return { summary, warnings, notes: notes.list(), timings, ...counts, explanation };
   } catch (error) {
-    folder?.abort();
+    output.abort();
     throw error;
   }
 }
@@ -223,13 +174,7 @@ function isAnswered(
 }
 
 /** Counts what is left at the end; returns warnings about what could not drain. */
-function closeRun(
-  engine: Engine,
-  recorder: Recorder,
-  config: Config,
-  horizonMs: number,
-  warnings: string[],
-): string[] {
+function closeRun(engine: Engine, recorder: Recorder, config: Config, horizonMs: number): string[] {
   const { state } = engine.core;
   const cutAt = config.untilMs > 0 ? Math.max(state.now, horizonMs) : state.now;
   recorder.finish();
@@ -241,9 +186,8 @@ function closeRun(
   });
   const stuck = recorder.unfinished - before;
   if (stuck === 0 || config.untilMs > 0) return [];
-  const warning =
+  return [
     `the run cannot drain: ${stuck} cells wait for something that will never come ` +
-    `(${state.queue.size} for GPUs, ${state.placementQueue.length} kernels for hosts)`;
-  warnings.push(warning);
-  return [warning];
+      `(${state.queue.size} for GPUs, ${state.placementQueue.length} kernels for hosts)`,
+  ];
 }

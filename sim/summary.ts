@@ -1,7 +1,8 @@
-import type { Config, HostType } from '../core/config/options.ts';
+import type { Config } from '../core/config/options.ts';
 import type { Policy } from '../core/policies/policy.ts';
 import { SUMMARY_COLUMNS } from '../core/record/columns.ts';
 import type { Totals } from '../core/record/totals.ts';
+import type { State } from '../core/state.ts';
 import type { Oracle } from '../traces/oracle.ts';
 import { oracleGpuMs, oracleHostGpuMs } from '../traces/oracle.ts';
 import type { Trace } from '../traces/trace.ts';
@@ -18,22 +19,21 @@ export interface SummaryInput {
   readonly trace: Trace;
   readonly policy: Policy;
   readonly config: Config;
-  readonly hostTypes: readonly HostType[];
   readonly oracle: Oracle;
   readonly recorder: Recorder;
-  readonly totals: Totals;
+  readonly state: State;
   readonly horizonMs: number;
-  readonly drainedMs: number;
   readonly submitted: number;
 }
 
 /** Computes every measure of DESIGN's headline list from what the recorder kept. */
 export function summarize(input: SummaryInput): Summary {
-  const { trace, policy, config, recorder, totals, horizonMs } = input;
+  const { trace, policy, config, recorder, state, horizonMs } = input;
+  const { totals } = state;
   const horizon = recorder.atHorizon ?? totals;
   const provisioned = horizon.provisionedGpuMs / GPU_MS_PER_HOUR;
   const committed = horizon.committedGpuMs / GPU_MS_PER_HOUR;
-  const gpusPerHost = Math.max(1, input.hostTypes[0]!.gpus);
+  const gpusPerHost = Math.max(1, state.hostTypes[0]!.gpus);
   const measures: Record<string, string | number | null> = {
     trace: trace.name,
     policy: policy.name,
@@ -41,7 +41,7 @@ export function summarize(input: SummaryInput): Summary {
     replicas: config.replicas,
     hosts_max: config.hosts,
     horizon_ms: horizonMs,
-    drained_ms: input.drainedMs,
+    drained_ms: state.now,
     sessions: trace.sessions.count,
     cells: input.submitted,
     completed: recorder.statistics.completed,
