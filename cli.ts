@@ -79,7 +79,9 @@ function decapitalize(text: string): string {
 /** Prints an error on one line; only a bug shows its stack. */
 function complain(error: unknown): void {
   if (interruption.signal.aborted) {
-    process.stderr.write('interrupted: nothing was left half-written\n');
+    const isTold = error instanceof NbosError && error.code === 'interrupted';
+    const message = isTold ? `${error.message}. ${error.hint}`.trim() : 'nothing was finished';
+    process.stderr.write(`interrupted: ${message}\n`);
     process.exitCode = INTERRUPTED;
     return;
   }
