@@ -47,10 +47,3 @@ function leadsBefore(state: State, a: Replica, b: Replica): boolean {
   const difference = ratioWith(state, left, ZERO) - ratioWith(state, right, ZERO);
   return difference !== 0 ? difference < 0 : left.id < right.id;
 }
-
-/** Whether every ready replica has yielded this attempt. */
-export function allYielded(session: Session, execution: Execution): boolean {
-  return session.replicas.every(
-    (replica, index) => replica.state !== 'ready' || (execution.yielded & (1 << index)) !== 0,
-  );
-}

@@ -2,7 +2,7 @@ import { type Execution, enterStep, STEP } from './books/execution-book.ts';
 import type { Host } from './books/host-book.ts';
 import { isUsable, type Session } from './books/session-book.ts';
 import { stopContainer, unplace } from './containers.ts';
-import { allYielded } from './election.ts';
+import { chooseExecutor } from './election.ts';
 import type {
   ExecutionReleased,
   ExecutionReplied,
@@ -151,7 +151,8 @@ export function yielded(state: State, event: ExecutionYielded): void {
   execution.immediate = false;
   execution.yielded |= 1 << execution.replica;
   fact(state, 'refuse', host.id, session.id, execution.cell, 0, 'yielded');
-  if (allYielded(session, execution)) retry(state, execution);
+  // Without another replica that can lead, this attempt is over.
+  if (chooseExecutor(state, session, execution) === -1) retry(state, execution);
   else dispatch(state, execution);
   serveWaiting(state, host);
 }
