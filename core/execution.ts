@@ -110,8 +110,9 @@ export function kernelReady(state: State, session: Session): void {
 /** Runs the execution now or lets it wait for GPUs. */
 export function dispatch(state: State, execution: Execution): void {
   const overtakes = state.config.strictOrder && state.queue.size > 0;
+  // Before the attempt, which may change the books by moving a replica.
+  if (state.explain !== null) explainRefusals(state, execution);
   if (!overtakes && serve(state, execution) === 'served') return;
-  explainRefusals(state, execution);
   startWaiting(state, execution);
 }
 

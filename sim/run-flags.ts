@@ -1,7 +1,9 @@
 import type { PartialConfig } from '../core/config/options.ts';
-import type { ReportName } from '../core/record/columns.ts';
+import { NbosError } from '../core/errors.ts';
+import { REPORTS, type ReportName } from '../core/record/columns.ts';
 import {
   type Arguments,
+  commaList,
   count,
   duration,
   flag,
@@ -11,6 +13,8 @@ import {
   word,
   wordsOf,
 } from '../traces/command-line.ts';
+import { suggestion } from '../traces/suggest.ts';
+import { DEFAULT_REPORTS } from './output.ts';
 
 /** Flags of every command that runs a cluster; each stands for the option named beside it. */
 export const RUN_FLAGS: OptionTable = {
@@ -24,6 +28,7 @@ export const RUN_FLAGS: OptionTable = {
   until: duration('until', 'cut the run at this moment, such as 17.5h'),
   config: word('JSON file of options'),
   set: { type: 'array', string: true, requiresArg: true, describe: 'options as key=value …' },
+  reports: word('reports to write, such as summary,sessions; default all but events'),
   check: flag('check the invariants of the books after every step'),
 };
 
@@ -51,14 +56,24 @@ export async function configLayers(given: Arguments): Promise<PartialConfig[]> {
   ];
 }
 
-/** Every report but the events, which are many and asked for with `--events`. */
+/**
+ * The reports to write: those named by `--reports`, else all but the events, which are many and asked
+ * for with `--events`.
+ * @throws NbosError usage
+ */
 export function reportsAsked(given: Arguments): ReportName[] {
-  const usual: ReportName[] = [
-    'cells.csv',
-    'sessions.csv',
-    'hosts.csv',
-    'timeline.csv',
-    'summary.csv',
-  ];
-  return isSet(given, 'events') ? [...usual, 'events.csv'] : usual;
+  const text = textOf(given, 'reports');
+  const reports = new Set(text === undefined ? DEFAULT_REPORTS : namedReports(text));
+  if (isSet(given, 'events')) reports.add('events.csv');
+  return [...reports];
+}
+
+function namedReports(text: string): ReportName[] {
+  const known = Object.keys(REPORTS);
+  return commaList('reports', text).map((word) => {
+    const name = word.endsWith('.csv') ? word : `${word}.csv`;
+    if (known.includes(name)) return name as ReportName;
+    const hint = suggestion(name, known);
+    throw new NbosError('usage', `--reports: there is no report "${word}"`, hint);
+  });
 }
