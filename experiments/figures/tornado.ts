@@ -17,6 +17,8 @@ export interface Effect {
 const LOW = '#0072b2';
 const HIGH = '#e69f00';
 const SHOWN = 20;
+/** Effects below this share of the largest are not drawn. */
+const SMALLEST = 0.01;
 
 /** Options ranked by how far they move a measure when halved and doubled. */
 export function tornadoFigure(
@@ -27,23 +29,23 @@ export function tornadoFigure(
   effects: readonly Effect[],
 ): Figure {
   const size = (e: Effect) => Math.max(Math.abs(e.low) || 0, Math.abs(e.high) || 0);
+  const largest = Math.max(0, ...effects.map(size));
   const ranked = [...effects]
-    .filter((effect) => size(effect) > 0)
+    .filter((effect) => size(effect) > 0 && size(effect) >= SMALLEST * largest)
     .sort((a, b) => size(b) - size(a) || (a.label < b.label ? -1 : 1))
     .slice(0, SHOWN);
-  const without = effects.length - effects.filter((effect) => size(effect) > 0).length;
+  const rest = effects.length - ranked.length;
   const labels = ranked.map((effect) => effect.label);
   const bars = ranked.flatMap((effect) => [
     { label: effect.label, side: 'low', value: effect.low, setting: effect.lowSetting },
     { label: effect.label, side: 'high', value: effect.high, setting: effect.highSetting },
   ]);
   const drawn = bars.filter((bar) => Number.isFinite(bar.value) && bar.value !== 0);
-  const most = Math.max(1e-9, ...ranked.map(size));
+  const most = Math.max(1e-9, largest);
   const left = 20 + 6.4 * Math.max(10, ...labels.map((label) => label.length));
-  const rest = without > 0 ? ` ${without} further options move it by nothing at all.` : '';
   return drawFigure(name, {
     title,
-    subtitle: `Change of ${measure} when one option is set lower or higher and all others keep their defaults; the largest ${Math.min(SHOWN, Math.max(1, ranked.length))} effects.${rest}`,
+    subtitle: `Change of ${measure} when one option is set lower or higher and all others keep their defaults, mean over seeds. ${rest} further options move it by less than 1 % of the largest change.`,
     legend: [
       { label: 'option lowered (halved, off)', fill: LOW },
       { label: 'option raised (doubled, on)', fill: HIGH },
@@ -56,7 +58,7 @@ export function tornadoFigure(
             marginLeft: left,
             marginRight: 20,
             marginBottom: 42,
-            x: { label: `Change of ${measure} (${unit})`, domain: [-1.3 * most, 1.3 * most] },
+            x: { label: `Change of ${measure} (${unit})`, domain: [-1.8 * most, 1.8 * most] },
             y: { domain: labels, label: null },
             marks: [
               ...backdrop('x'),

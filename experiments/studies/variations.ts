@@ -62,7 +62,7 @@ function variation(
   if (Array.isArray(value) && value.length === 0) return [];
   const plain =
     typeof value === 'boolean' ? (value ? 'on' : 'off') : side === 'low' ? '÷ 2' : '× 2';
-  const setting = typeof value === 'number' ? String(value) : plain;
+  const setting = typeof value === 'number' ? grouped(value) : plain;
   const config = { [option]: value } as PartialConfig;
   return [{ option, side, setting, config, label: `${option} ${plain}` }];
 }
@@ -81,5 +81,11 @@ function scaled(value: unknown, factor: number): unknown {
 export function optionLabel(name: OptionName): string {
   const { default: value, unit } = OPTIONS[name] as Option;
   if (typeof value === 'object') return name;
-  return `${name} (${String(value)}${unit === '' ? '' : ` ${unit}`})`;
+  return `${name} (${typeof value === 'number' ? grouped(value) : value}${unit === '' ? '' : ` ${unit}`})`;
+}
+
+function grouped(value: number): string {
+  const [whole, fraction] = String(value).split('.');
+  const digits = whole!.replace(/\B(?=(\d{3})+$)/g, ',');
+  return fraction === undefined ? digits : `${digits}.${fraction}`;
 }
