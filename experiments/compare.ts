@@ -183,7 +183,7 @@ function comparedPolicy(
     };
   });
   const busy = (list: readonly ComparedRun[]) =>
-    list.reduce((sum, run) => sum + Number(run.summary['busy_gpu_hours']), 0) / list.length;
+    list.reduce((sum, run) => sum + Number(run.summary['busy_gpu_hours_drained']), 0) / list.length;
   return {
     policy,
     measures,

@@ -84,6 +84,6 @@ export const BUSY_TOLERANCE = 0.01;
 
 /** Whether two runs completed different amounts of work, so that what one saved is not comparable. */
 export function isBusyDifferent(run: Summary, baseline: Summary | undefined): boolean {
-  const base = summaryValue(baseline, 'busy_gpu_hours');
-  return Math.abs(summaryValue(run, 'busy_gpu_hours') - base) > BUSY_TOLERANCE * base;
+  const base = summaryValue(baseline, 'busy_gpu_hours_drained');
+  return Math.abs(summaryValue(run, 'busy_gpu_hours_drained') - base) > BUSY_TOLERANCE * base;
 }

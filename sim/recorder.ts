@@ -33,6 +33,8 @@ export class Recorder implements Observer {
   rejected = 0;
   unfinished = 0;
   busyGpuMs = 0;
+  /** the part of it before the horizon */
+  busyGpuMsInHorizon = 0;
   /** totals at the horizon; undefined until it is reached */
   atHorizon: Totals | undefined;
   readonly completedCells: Uint32Array;
@@ -114,7 +116,8 @@ export class Recorder implements Observer {
         execution.steps[execution.step]! += at - execution.stepSince;
       }
       this.unfinished++;
-      this.busyGpuMs += execution.steps[STEP.run]! * this.gpuMillisOf(execution);
+      const ranMs = execution.steps[STEP.run]!;
+      this.addBusy(ranMs * this.gpuMillisOf(execution), at, ranMs);
       this.writeCell(execution, 'unfinished');
     }
   }
@@ -128,6 +131,13 @@ export class Recorder implements Observer {
   private takeHorizon(): void {
     this.atHorizon = { ...this.state!.totals };
     advanceTotals(this.atHorizon, this.horizonMs, this.config.replicas);
+  }
+
+  /** Counts GPU-ms of user code that ran for `ranMs` up to `endedAt`. */
+  private addBusy(gpuMs: number, endedAt: number, ranMs: number): void {
+    this.busyGpuMs += gpuMs;
+    const beyond = Math.min(ranMs, Math.max(0, endedAt - this.horizonMs));
+    this.busyGpuMsInHorizon += beyond === 0 ? gpuMs : gpuMs * (1 - beyond / ranMs);
   }
 
   private gpuMillisOf(execution: Readonly<Execution>): number {
@@ -149,7 +159,9 @@ export class Recorder implements Observer {
       const first = this.completedCells[session] === 0;
       this.completedCells[session]!++;
       const busy = durationMs * gpuMillis;
-      this.busyGpuMs += busy;
+      const { steps } = execution;
+      const after = steps[STEP.device_unload]! + steps[STEP.state_commit]! + steps[STEP.reply]!;
+      this.addBusy(busy, at - after, steps[STEP.run]!);
       this.busyGpuMsOf[session]! += busy;
       const delay = delayOf(execution);
       this.delaySum[session]! += delay;

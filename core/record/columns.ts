@@ -174,12 +174,16 @@ export const SUMMARY_COLUMNS: readonly Column[] = [
   number('provisioned_gpu_hours', 'GPUs of all hosts that are up, integrated to the horizon'),
   number('reserved_gpu_hours', 'GPUs held by containers that commit at placement, to the horizon'),
   number('committed_gpu_hours', 'GPUs bound to executions, to the horizon'),
-  number('busy_gpu_hours', 'GPUs x run time of completed and cut cells'),
+  number(
+    'busy_gpu_hours',
+    'GPUs x run time in the trace of completed and cut cells, to the horizon',
+  ),
   number('demanded_gpu_hours', 'GPUs of open sessions, to the horizon'),
   number('oracle_gpu_hours', 'GPUs of the cells at their trace times, to the horizon'),
   number('oracle_host_gpu_hours', 'the same rounded up to whole hosts at each moment'),
   number('provisioned_gpu_hours_drained', 'as provisioned, until drained'),
   number('committed_gpu_hours_drained', 'as committed, until drained'),
+  number('busy_gpu_hours_drained', 'as busy, until drained: the work that was completed'),
   number('utilization', 'committed / provisioned GPU-hours'),
   number('immediate_share', 'share of completed cells that got GPUs at the first attempt'),
   number(
