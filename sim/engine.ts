@@ -89,17 +89,18 @@ export class Engine {
   }
 
   private dispatch(event: Event): void {
-    this.observer.before(event.at);
+    const { at } = event;
+    this.observer.before(at);
     const effects = this.core.step(event);
     this.events++;
     this.effects += effects.length;
     // Indexed: performing an effect never adds to the list, and this loop runs for every event.
     for (let i = 0; i < effects.length; i++) {
       const effect = effects[i]!;
-      this.cluster.perform(effect, event.at);
+      this.cluster.perform(effect, at);
       if (effect.kind === 'reply') {
         this.replies++;
-        this.workload.replied(effect.session, effect.cell, event.at);
+        this.workload.replied(effect.session, effect.cell, at);
       }
     }
     if (this.check) this.core.check();
@@ -117,9 +118,14 @@ export class Engine {
       case MOMENT.replied: {
         const run = this.cluster.runs[a]!;
         if (run.ticket !== b) return;
-        const { commitMs: stateCommitMs, replyMs } = run;
-        const parts = { stateCommitMs, replyMs };
-        this.dispatch({ kind: 'execution-replied', at, execution: a, ticket: b, ...parts });
+        this.dispatch({
+          kind: 'execution-replied',
+          at,
+          execution: a,
+          ticket: b,
+          stateCommitMs: run.commitMs,
+          replyMs: run.replyMs,
+        });
         break;
       }
       case MOMENT.containerStarted:
