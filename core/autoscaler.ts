@@ -22,7 +22,9 @@ function load(state: State): number {
 
 function hostsFor(state: State, factor: number): number {
   const gpuMillis = Math.max(1, state.hostTypes[0]!.gpus * 1000);
-  return Math.ceil((factor * load(state)) / gpuMillis) + state.config.bufferHosts;
+  const { bufferHosts, loadBufferHosts } = state.config;
+  const buffer = loadBufferHosts === -1 ? bufferHosts : loadBufferHosts;
+  return Math.ceil((factor * load(state)) / gpuMillis) + buffer;
 }
 
 /** Hosts wanted: clamp(ceil(f x load / g) + buffer, min, max). */

@@ -137,7 +137,16 @@ export const OPTIONS = {
     'scaling',
     'hosts',
     'code',
-    'hosts kept beyond what the load needs',
+    'hosts kept beyond what the load needs; the run starts with minHosts + bufferHosts',
+  ),
+  loadBufferHosts: integer(
+    -1,
+    -1,
+    1_000_000,
+    'scaling',
+    'hosts',
+    'code',
+    'hosts beyond the load in predictive rounds, where a policy differs; -1: bufferHosts',
   ),
   scaleIntervalMs: integer(
     30_000,

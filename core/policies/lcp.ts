@@ -9,7 +9,7 @@ export const lcp = {
     replicas: 1,
     placement: 'warm-first',
     scaling: 'predictive',
-    bufferHosts: 0,
+    loadBufferHosts: 0,
     prewarmPool: 'minimum',
     prewarmPerHost: -1,
     prewarmMaxPerHost: -1,
