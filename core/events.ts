@@ -26,6 +26,7 @@ export type Event =
   | ExecutionReleased
   | ExecutionReplied
   | ExecutionSuspended
+  | MomentEnded
   | TimerFired;
 
 export type EventKind = Event['kind'];
@@ -96,6 +97,7 @@ export interface CellSubmitted {
   need: Readonly<ResourceVector>;
   /** run time if the client knows it, else -1; only queue orders read it */
   expectedMs: number;
+  more?: boolean;
 }
 export interface ContainerStarted {
   kind: 'container-started';
@@ -138,6 +140,7 @@ export interface ExecutionReleased {
   at: number;
   execution: number;
   ticket: number;
+  more?: boolean;
   /** the parts of the time since `execute`; they add up to it */
   stateReadMs: number;
   electionMs: number;
@@ -170,6 +173,16 @@ export interface ExecutionSuspended {
   /** from there until now */
   suspendMs: number;
 }
+/**
+ * Ends a moment in which some `cell-submitted` or `execution-released` had `more`: so marked, they
+ * do not start waiting work at once but all together here, in the order of the queue. A driver marks
+ * them when other events of the same ms are at hand, so that the order of these does not matter.
+ */
+export interface MomentEnded {
+  kind: 'moment-ended';
+  at: number;
+}
+
 export interface TimerFired {
   kind: 'timer';
   at: number;

@@ -22,7 +22,7 @@ import type { Reason } from './reasons.ts';
 import { armReclamation } from './reclamation.ts';
 import { fact, type State } from './state.ts';
 import type { Served } from './wait-queue.ts';
-import { startWaiting, stopWaiting } from './waiting.ts';
+import { serveWaiting, startWaiting, stopWaiting } from './waiting.ts';
 
 /** Heaviest last: an execution's reason is the heaviest thing that had to happen to it. */
 const REASON_WEIGHT: readonly Reason[] = [
@@ -78,6 +78,26 @@ export function submit(state: State, event: CellSubmitted): void {
 /** The kernel turns to this execution. */
 function begin(state: State, session: Session, execution: Execution): void {
   session.active = execution.slot;
+  if (state.held) {
+    state.fresh.push(execution.slot);
+    return;
+  }
+  start(state, session, execution);
+}
+
+/** The moment is over: what arrived in it and what waits start in the order of the queue. */
+export function endMoment(state: State): void {
+  state.held = false;
+  const fresh = state.fresh.splice(0).map((slot) => state.executions.slots[slot]!);
+  for (const execution of fresh.sort(state.queue.compare)) {
+    if (execution.state !== 'new') continue;
+    serveWaiting(state, null, execution);
+    start(state, state.sessions[execution.session]!, execution);
+  }
+  serveWaiting(state, null);
+}
+
+function start(state: State, session: Session, execution: Execution): void {
   if (!couldEverFit(state, execution.need, execution.gpuType)) {
     reject(state, execution, 'rejected-too-large');
     return;

@@ -76,6 +76,10 @@ function sumExecutions(
     );
     if (execution.state === 'gpu-wait') waiting++;
     assert(
+      execution.state !== 'new' || session.active !== execution.slot || state.held,
+      `execution ${execution.id}: nothing will start it`,
+    );
+    assert(
       (execution.state === 'gpu-wait') === (execution.waitingSince !== -1),
       `execution ${execution.id}: waits without being in the queue`,
     );

@@ -5,7 +5,7 @@ import { provision } from './demand.ts';
 import type { Effect } from './effects.ts';
 import { NbosError } from './errors.ts';
 import type { Event, EventKind } from './events.ts';
-import { executionContainerStarted, submit } from './execution.ts';
+import { endMoment, executionContainerStarted, submit } from './execution.ts';
 import {
   containerLost,
   deviceExcluded,
@@ -70,7 +70,10 @@ const HANDLERS: Handlers = {
     session.state = 'closing';
     if (session.active === -1) closeKernel(state, session);
   },
-  'cell-submitted': (state, event) => submit(state, event),
+  'cell-submitted': (state, event) => {
+    if (event.more === true) state.held = true;
+    submit(state, event);
+  },
   'container-started': (state, { container: id }) => {
     const container = state.containers.get(id);
     if (container === undefined || container.state !== 'starting') return;
@@ -107,9 +110,13 @@ const HANDLERS: Handlers = {
     if (replica?.container === id) replicaReady(state, session, replica);
   },
   'execution-yielded': (state, event) => yielded(state, event),
-  'execution-released': (state, event) => released(state, event),
+  'execution-released': (state, event) => {
+    if (event.more === true) state.held = true;
+    released(state, event);
+  },
   'execution-replied': (state, event) => replied(state, event),
   'execution-suspended': (state, event) => suspended(state, event),
+  'moment-ended': (state) => endMoment(state),
   timer: (state, { timer, key }) => {
     if (timer === 'scaling') scalingRound(state);
     else if (timer === 'empty-host') releaseIfEmpty(state, key);

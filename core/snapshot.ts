@@ -37,6 +37,8 @@ export interface Snapshot {
   readonly pool: PoolEstimate;
   readonly placementQueue: readonly number[];
   readonly policyTimerArmed: boolean;
+  readonly held: boolean;
+  readonly fresh: readonly number[];
   readonly policyState: PolicyState;
   readonly reservations: number;
 }
@@ -66,6 +68,8 @@ export function takeSnapshot(state: State): Snapshot {
     pool: state.pool,
     placementQueue: state.placementQueue,
     policyTimerArmed: state.policyTimerArmed,
+    held: state.held,
+    fresh: state.fresh,
     policyState: state.policyState,
     reservations: state.reservations,
   };
@@ -110,6 +114,8 @@ export function restoreState(state: State, source: Snapshot): void {
   Object.assign(state.pool, copy.pool);
   state.placementQueue.push(...copy.placementQueue);
   state.policyTimerArmed = copy.policyTimerArmed;
+  state.held = copy.held;
+  state.fresh.push(...copy.fresh);
   Object.assign(state.policyState, copy.policyState);
   state.reservations = copy.reservations;
   for (const host of state.hosts) {

@@ -75,6 +75,9 @@ export interface State {
   /** ids of sessions whose replicas wait for hosts, oldest first */
   readonly placementQueue: number[];
   policyTimerArmed: boolean;
+  /** work starts when the moment ends, with what has arrived in it, by slot */
+  held: boolean;
+  readonly fresh: number[];
   /** claims on hosts have shrunk in this step: refused work may fit now */
   relieved: boolean;
 
@@ -145,6 +148,8 @@ export function newState(
     },
     placementQueue: [],
     policyTimerArmed: false,
+    held: false,
+    fresh: [],
     relieved: false,
     index: new HostIndex(used.map((name) => HOST_ORDERS[name])),
     orders,

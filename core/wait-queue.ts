@@ -30,7 +30,7 @@ export type Served =
 export class WaitQueue {
   size = 0;
   gpuMillis = 0;
-  private readonly compare: ExecutionComparator;
+  readonly compare: ExecutionComparator;
   private readonly classes = new Map<string, WaitClass>();
 
   constructor(compare: ExecutionComparator) {
@@ -116,11 +116,13 @@ export class WaitQueue {
   /**
    * Tries candidates in queue order until each class is blocked or exhausted. `mayServe` skips
    * whole classes; `serve` must remove what it serves. With `strict` nothing overtakes the head.
+   * With `before`, only what comes before that execution is tried.
    */
   pass(
     mayServe: (group: WaitClass) => boolean,
     serve: (execution: Execution) => Served,
     strict: boolean,
+    before: Execution | null = null,
   ): void {
     for (const group of this.classes.values()) group.cursor = group.head;
     for (;;) {
@@ -138,6 +140,7 @@ export class WaitQueue {
         candidate = entry;
       }
       if (best === undefined || candidate === undefined) return;
+      if (before !== null && this.compare(candidate, before) > 0) return;
       const outcome = serve(candidate);
       if (outcome !== 'served' && strict) return;
       if (outcome === 'blocked-class') best.cursor = -1;

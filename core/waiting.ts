@@ -57,10 +57,18 @@ export function dropReservation(state: State, host: Host): void {
   }
 }
 
-/** Serves what waits and now fits: on this host, or anywhere when null. */
-export function serveWaiting(state: State, freed: Host | null): void {
+/**
+ * Serves what waits and now fits: on this host, or anywhere when null; with `before` only what comes
+ * before that execution.
+ */
+export function serveWaiting(
+  state: State,
+  freed: Host | null,
+  before: Execution | null = null,
+): void {
   if (state.queue.size === 0) return;
   if (freed !== null) reserveForOldest(state, freed);
+  if (state.held) return;
   const { strictOrder } = state.config;
   state.queue.pass(
     (group) => (freed === null ? state.index.mayFit(group.need) : fitsIn(group.need, freed.idle)),
@@ -70,6 +78,7 @@ export function serveWaiting(state: State, freed: Host | null): void {
       return outcome;
     },
     strictOrder,
+    before,
   );
 }
 

@@ -83,9 +83,16 @@ export class Engine {
   advance(most: number, until: number): boolean {
     for (let left = most; left > 0; left--) {
       if (this.heap.peekAtMs() > until || !this.heap.pop()) return false;
-      this.moment(this.heap.kind, this.heap.a, this.heap.b, this.heap.atMs);
+      const at = this.heap.atMs;
+      this.moment(this.heap.kind, this.heap.a, this.heap.b, at);
+      if (this.core.state.held && !this.hasMore(at)) this.dispatch({ kind: 'moment-ended', at });
     }
     return true;
+  }
+
+  /** Whether more that may free or ask for GPUs happens at this moment. */
+  private hasMore(at: number): boolean {
+    return this.heap.peekAtMs() === at && this.heap.peekPriority() <= PRIORITY.cell;
   }
 
   private dispatch(event: Event): void {
@@ -165,6 +172,7 @@ export class Engine {
       submittedAt: this.workload.submittedAt[session]!,
       need: shapes[cells.shape[index]!]!,
       expectedMs: cells.durationMs[index]!,
+      more: this.hasMore(at),
     });
     this.workload.cellArrived(session, cell, at);
   }
@@ -178,6 +186,7 @@ export class Engine {
       at,
       execution,
       ticket,
+      more: this.hasMore(at),
       stateReadMs: run.stateReadMs,
       electionMs: run.electionMs,
       deviceLoadMs: run.deviceLoadMs,

@@ -47,6 +47,17 @@ export class EventHeap {
     return this.#used > 2 ? Math.min(left, this.#times[2]!) : left;
   }
 
+  /** Priority of the least event; there is one. */
+  peekPriority(): number {
+    let least = 0;
+    if (this.#open) {
+      const [left, right] = [this.#times[1]!, this.#times[2]!];
+      const earlier = right < left || (right === left && this.#ranks[2]! < this.#ranks[1]!);
+      least = this.#used > 2 && earlier ? 2 : 1;
+    }
+    return Math.floor(this.#ranks[least]! / SEQUENCES);
+  }
+
   /**
    * Adds an event.
    * @param atMs time, ms: not negative, need not be whole; Infinity sorts last
