@@ -79,6 +79,7 @@ export function submit(state: State, event: CellSubmitted): void {
 function begin(state: State, session: Session, execution: Execution): void {
   session.active = execution.slot;
   if (state.held) {
+    execution.state = 'new';
     state.fresh.push(execution.slot);
     return;
   }
