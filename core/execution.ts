@@ -130,7 +130,8 @@ export function kernelReady(state: State, session: Session): void {
 
 /** Runs the execution now or lets it wait for GPUs. */
 export function dispatch(state: State, execution: Execution): void {
-  const overtakes = state.config.strictOrder && state.queue.size > 0;
+  const head = state.config.strictOrder ? state.queue.first() : undefined;
+  const overtakes = head !== undefined && state.queue.compare(head, execution) < 0;
   // Before the attempt, which may change the books by moving a replica.
   if (state.explain !== null) explainRefusals(state, execution);
   if (!overtakes && serve(state, execution) === 'served') return;
@@ -216,8 +217,8 @@ export function beginRun(
   execution.container = containerId;
   execution.reused = session.lastContainer === containerId;
   if (execution.reused) noteReason(execution, 'executor-reused');
-  execution.rate = rateOf(state, execution, host);
   host.running++;
+  execution.rate = rateOf(state, execution, host);
   host.executions++;
   state.totals.running++;
   state.totals.runningGpuMillis += execution.need.gpuMillis;

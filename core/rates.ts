@@ -14,7 +14,7 @@ export function rateOf(state: State, execution: Execution, host: Host): number {
       cell: execution.cell,
       gpuMillis: execution.need.gpuMillis,
       hostType: type.name,
-      coRunners: host.running - (execution.state === 'running' && execution.ticket !== 0 ? 1 : 0),
+      coRunners: host.running - 1,
     },
     state.policyState,
   );

@@ -11,7 +11,8 @@ export const STEP = Object.fromEntries(STEPS.map((step, index) => [step, index])
 };
 
 /**
- * Where an execution stands: arrived in a moment that has not ended; waiting for its kernel, for GPUs, for a container or a moved replica;
+ * Where an execution stands: arrived in a moment that has not ended; waiting for its kernel, for
+ * GPUs, for a container or a moved replica;
  * running (from `execute` to release); unbinding (its reply is under way); suspending; done.
  */
 export type ExecutionState =
