@@ -110,6 +110,8 @@ function tryPlace(state: State, session: Session): boolean {
     for (const index of placed) unclaim(state, session, session.replicas[index]!);
     placed.length = 0;
   }
+  // Attempts that place nothing leave no trace, so that draws do not depend on their number.
+  if (placed.length === 0) session.placements--;
   for (const index of placed) {
     const replica = session.replicas[index]!;
     const host = state.hosts[replica.host]!;

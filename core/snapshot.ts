@@ -50,7 +50,8 @@ export function takeSnapshot(state: State): Snapshot {
     version: SNAPSHOT_VERSION,
     policy: state.policy.name,
     now: state.now,
-    hosts: state.hosts,
+    // Places in the index are its own and are given anew.
+    hosts: state.hosts.map((host) => ({ ...host, leaf: -1 })),
     up: state.up,
     pending: state.pending,
     draining: state.draining,
