@@ -41,12 +41,18 @@ export function mostClaimed(state: State): number {
   return state.scaling.limit * state.config.replicas;
 }
 
-/** Remembers a search that found no host at all below the limit, as `exceedsLimit` does for one. */
+/**
+ * Remembers a search that found no host below the limit, as `exceedsLimit` does for one. Where hosts
+ * below it were refused for another reason, it is not known which of those above would serve: then
+ * any rise of the limit may.
+ */
 export function noteLimited(state: State, need: Readonly<ResourceVector>): void {
+  const { scaling } = state;
   const ratio = state.index.leastRatioWith(need.gpuMillis) / state.config.replicas;
-  if (ratio <= state.scaling.limit || ratio >= state.scaling.wantedLimit) return;
-  state.scaling.wantedLimit = ratio;
-  state.scaling.dirty = true;
+  const wanted = ratio > scaling.limit ? ratio : scaling.limit * (1 + 4 * Number.EPSILON);
+  if (wanted >= scaling.wantedLimit) return;
+  scaling.wantedLimit = wanted;
+  scaling.dirty = true;
 }
 
 /** Demanded / busy GPUs now; the configured maximum while nothing is busy. */
