@@ -207,6 +207,7 @@ function isBound(execution: Execution): boolean {
 
 function executionLost(state: State, execution: Execution, container: Container): void {
   if (execution.container !== container.id) return;
+  state.relieved = true;
   if (isBound(execution)) {
     voidRun(state, execution);
     runAgain(state, execution);

@@ -180,6 +180,7 @@ export function moveJoined(
     else {
       // So many replicas were lost meanwhile that those left cannot agree on an executor.
       uncommit(state, execution);
+      state.relieved = true;
       retry(state, execution);
     }
   }

@@ -123,6 +123,7 @@ export function voidRun(state: State, execution: Execution): void {
   execution.started = false;
   execution.servedMs = 0;
   state.totals.lostGpuMs += lostMs * execution.need.gpuMillis;
+  state.relieved = true;
   endRun(state, session, execution);
   execution.yielded = 0;
 }
