@@ -65,10 +65,13 @@ export function scalingRound(state: State): void {
   retryPlacements(state);
   serveWaiting(state, null);
   const predicts = state.config.scaling === 'predictive';
+  // Claims change with the pending hosts, so that a round that asks for none changes nothing.
+  let renews = state.now === scaling.heldOffUntilTick * state.config.scaleIntervalMs;
   for (let more = predicts ? target(state) - active(state) : 0; more > 0; more--) {
     if (provision(state, ZERO, '') === undefined) break;
+    renews = true;
   }
-  renewPromises(state);
+  if (renews) renewPromises(state);
   if (!predicts) return;
   if (holdHasPassed(state)) scaleIn(state);
 }

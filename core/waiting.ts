@@ -69,6 +69,7 @@ export function serveWaiting(
   if (state.queue.size === 0) return;
   if (freed !== null) reserveForOldest(state, freed);
   if (state.held) return;
+  if (state.reservations > 0) serveReserved(state);
   const { strictOrder } = state.config;
   state.queue.pass(
     (group) => (freed === null ? state.index.mayFit(group.need) : fitsIn(group.need, freed.idle)),
@@ -80,6 +81,14 @@ export function serveWaiting(
     strictOrder,
     before,
   );
+}
+
+/** Who has a host to itself comes first: others of its need are refused there and block its class. */
+function serveReserved(state: State): void {
+  for (const execution of state.executions.slots) {
+    if (execution.reservation === -1 || serve(state, execution) !== 'served') continue;
+    stopWaiting(state, execution);
+  }
 }
 
 /** After a long wait the oldest execution keeps the next host that could suit it for itself. */
