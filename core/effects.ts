@@ -23,8 +23,6 @@ export type Effect =
   | Reply
   | Fact;
 
-export type EffectKind = Effect['kind'];
-
 /** Outcome: `host-up` or `host-failed`. */
 export interface ProvisionHost {
   kind: 'provision-host';

@@ -58,11 +58,8 @@ function returnContainer(state: State, host: Host, execution: Execution): void {
   shelve(state, host, container);
 }
 
-/** User code has ended and the devices are free. */
-export function released(state: State, event: ExecutionReleased): void {
-  const execution = current(state, event.execution, event.ticket);
-  if (execution === null) return;
-  const session = state.sessions[execution.session]!;
+/** Charges the steps from `execute` to the end of user code, however it ended. */
+function chargeRun(execution: Execution, event: ExecutionReleased | ExecutionSuspended): void {
   const { steps } = execution;
   if (execution.started) {
     steps[STEP.suspended]! += event.stateReadMs + event.electionMs + event.deviceLoadMs;
@@ -72,8 +69,16 @@ export function released(state: State, event: ExecutionReleased): void {
     steps[STEP.device_load]! += event.deviceLoadMs;
   }
   steps[STEP.run]! += event.runMs;
-  steps[STEP.device_unload]! += event.deviceUnloadMs;
-  steps[STEP.state_commit]! += event.stateCommitMs;
+}
+
+/** User code has ended and the devices are free. */
+export function released(state: State, event: ExecutionReleased): void {
+  const execution = current(state, event.execution, event.ticket);
+  if (execution === null) return;
+  const session = state.sessions[execution.session]!;
+  chargeRun(execution, event);
+  execution.steps[STEP.device_unload]! += event.deviceUnloadMs;
+  execution.steps[STEP.state_commit]! += event.stateCommitMs;
   const host = endRun(state, session, execution);
   execution.state = 'replying';
   session.lastReplica = execution.replica;
@@ -163,16 +168,8 @@ export function suspended(state: State, event: ExecutionSuspended): void {
   const execution = current(state, event.execution, event.ticket);
   if (execution === null) return;
   const session = state.sessions[execution.session]!;
-  const { steps } = execution;
-  if (execution.started) {
-    steps[STEP.suspended]! += event.stateReadMs + event.electionMs + event.deviceLoadMs;
-  } else {
-    steps[STEP.state_read]! += event.stateReadMs;
-    steps[STEP.election]! += event.electionMs;
-    steps[STEP.device_load]! += event.deviceLoadMs;
-  }
-  steps[STEP.run]! += event.runMs;
-  steps[STEP.suspended]! += event.suspendMs;
+  chargeRun(execution, event);
+  execution.steps[STEP.suspended]! += event.suspendMs;
   execution.started = true;
   execution.servedMs += event.runMs;
   execution.step = STEP.suspended;

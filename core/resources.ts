@@ -10,9 +10,6 @@ export interface ResourceVector {
   vramMb: number;
 }
 
-export const DIMENSIONS = ['cpuMillis', 'memoryMb', 'gpuMillis', 'vramMb'] as const;
-export type Dimension = (typeof DIMENSIONS)[number];
-
 export function vector(
   cpuMillis: number,
   memoryMb: number,
