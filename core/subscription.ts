@@ -67,8 +67,15 @@ export function addSamples(state: State, count: number): void {
   const { samples } = state.scaling;
   const window = state.config.subscriptionSamples;
   const sample = currentSample(state);
-  for (let i = Math.min(count, window); i > 0; i--) samples.push(sample);
-  if (samples.length > window) samples.splice(0, samples.length - window);
+  for (let left = Math.min(count, window); left > 0; left--) {
+    if (samples.length < window) {
+      samples.push(sample);
+      continue;
+    }
+    // Shifted by hand: this runs at every round, and the list is a handful of numbers.
+    for (let i = 1; i < window; i++) samples[i - 1] = samples[i]!;
+    samples[window - 1] = sample;
+  }
   state.scaling.limit = limitOf(samples, state.config.maxSubscriptionRatio);
 }
 
