@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { assert } from '../core/errors.ts';
 import { REPORTS, type ReportName } from '../core/record/columns.ts';
 import { writeWholeFile } from '../traces/output-file.ts';
 
@@ -23,7 +24,7 @@ export function columnTables(): string {
 export function withColumnTables(text: string): string {
   const from = text.indexOf(START);
   const to = text.indexOf(END);
-  if (from < 0 || to < from) throw new Error(`README.md lacks the markers ${START} … ${END}`);
+  assert(from >= 0 && to > from, `README.md has the markers ${START} … ${END}`);
   return `${text.slice(0, from + START.length)}\n\n${columnTables()}\n${text.slice(to)}`;
 }
 

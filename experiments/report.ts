@@ -18,7 +18,7 @@ export interface ComparedFolders {
 }
 
 /**
- * Writes report.html and figures/*.svg into a run folder, a folder of run folders or the folder of an
+ * Writes report.html and figures/*.svg into a run folder, a folder of run folders or that of an
  * experiment; returns their paths. Throws `run-incomplete`, `file-not-found`, `file-corrupt`,
  * `file-unwritable`.
  */

@@ -48,9 +48,9 @@ const MOST_FAILURES = 5;
 const MARK = 'experiment.json';
 
 /**
- * Performs the runs of an experiment that the store lacks and, when none is missing any more, writes
- * results.csv, tables, figures and report.html from the stored results alone. Whatever the number of
- * jobs, shards and interruptions, these files are equal byte for byte.
+ * Performs the runs of an experiment that the store lacks and, when none is missing any more,
+ * writes results.csv, tables, figures and report.html from the stored results alone. Whatever the
+ * number of jobs, shards and interruptions, these files are equal byte for byte.
  * Throws `experiment-failed` (with the command that repeats the run), `interrupted`,
  * `run-mismatch`, `file-unwritable` and what planning throws.
  */

@@ -19,8 +19,8 @@ const RESULT = 'result.json';
 let stores = 0;
 
 /**
- * The results of runs in a folder, by key. A run's folder appears whole, by one rename, and is never
- * changed, so that any number of processes on any number of machines may share the store.
+ * The results of runs in a folder, by key. A run's folder appears whole, by one rename, and is not
+ * changed again, so that any number of processes on any number of machines may share the store.
  */
 export class ResultStore {
   readonly #runs: string;

@@ -115,8 +115,8 @@ function changed(trace: Trace, spec: TraceSpec): Trace {
 const identities = new Map<string, Promise<string>>();
 
 /**
- * What a trace is made from, as text: the checksum of its bytes or the request of its synthesis, and
- * every change. Equal identities under equal code give equal traces, so results are keyed by it
+ * What a trace is made from, as text: the checksum of its bytes or the request of its synthesis,
+ * and every change. Equal identities under equal code give equal traces, so results are keyed by it
  * without loading the trace. Throws `file-not-found`.
  */
 export async function traceIdentity(spec: TraceSpec): Promise<string> {

@@ -19,7 +19,7 @@ const { trace } = await loadTrace(path);
 const free = await simulate({ trace, policy: policies[0]!, config: { hosts: 1_000 } });
 const hosts = Number(free.summary['hosts_peak']);
 
-// The same trace and draws for every policy on a cluster of that size, over five resampled workloads.
+// The same trace and draws for every policy on a cluster of that size, over five resamples.
 const comparison = await compare({ trace, policies, config: { hosts }, seeds: 5, resample: true });
 
 const rows = comparison.policies.map(({ policy, measures }) => {

@@ -42,7 +42,7 @@ export function thinIndexes(n: number, limit = 600): number[] {
 }
 
 /**
- * Maxima and last values over `limit` equal slices of a step series: a thinned line that keeps peaks.
+ * Maxima and last values over `limit` equal slices of a step series: a thinned line with its peaks.
  */
 export function thinPeaks(
   x: Float64Array,

@@ -49,7 +49,7 @@ function variationsOf(name: OptionName, option: Option): Variation[] {
 
 function numberSetting(option: NumberOption, factor: number): number {
   const value = Math.min(option.max, Math.max(option.min, option.default * factor));
-  return option.type === 'integer' ? Math.round(value) : value;
+  return option.type === 'integer' ? Math.floor(value) : value;
 }
 
 function variation(

@@ -43,7 +43,7 @@ export function excerpt({ trace }: StudyOptions, changes: TraceChanges = {}): Tr
 }
 
 /**
- * As `excerpt`, but from a whole month whose sessions stay open as long as its source tells, so that
+ * As `excerpt`, but from a whole month whose sessions stay open as long as its source tells:
  * cutting them means the same for a file and for the synthesis.
  */
 export function excerptOfMonth(options: StudyOptions, changes: TraceChanges): TraceSpec {
