@@ -32,11 +32,11 @@ const warmth = (host: Host) => (host.pool.length > 0 ? 0 : 1);
 const ACTION = fc.record({
   what: fc.constantFrom('add', 'add', 'remove', 'back', 'retire', 'change', 'change', 'find'),
   which: fc.nat(1000),
-  gpus: fc.integer({ min: 1, max: 8 }),
-  idle: fc.integer({ min: 0, max: 80 }),
-  subscribed: fc.integer({ min: 0, max: 30 }),
+  gpus: fc.constantFrom(1, 2, 4, 8, 40),
+  idle: fc.oneof(fc.integer({ min: 0, max: 80 }), fc.integer({ min: 0, max: 400 })),
+  subscribed: fc.integer({ min: 0, max: 90 }),
   warm: fc.boolean(),
-  need: fc.option(fc.integer({ min: 0, max: 80 })),
+  need: fc.option(fc.oneof(fc.integer({ min: 0, max: 80 }), fc.integer({ min: 0, max: 400 }))),
   claimed: fc.constantFrom(1, 2, 7, 1e9),
   refused: fc.integer({ min: 1, max: 4 }),
 });

@@ -63,7 +63,9 @@ class Pair {
     assert.is(this.queue.gpuMillis, gpuMillis);
   }
 
-  /** Serves what fits in `idle` GPUs; every `blocked`-th execution cannot run for its own reason. */
+  /**
+   * Serves what fits in `idle` GPUs; every `blocked`-th execution cannot run for its own reason.
+   */
   private pass({ idle, strict, blocked }: Action, before: Execution | null): void {
     let left = 1000 * idle;
     const outcomeOf = ({ id, need }: Execution): Served => {
