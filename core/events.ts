@@ -175,8 +175,9 @@ export interface ExecutionSuspended {
 }
 /**
  * Ends a moment in which some `cell-submitted` or `execution-released` had `more`: so marked, they
- * do not start waiting work at once but all together here, in the order of the queue. A driver marks
- * them when other events of the same ms are at hand, so that the order of these does not matter.
+ * do not start waiting work at once but all together here, in the order of the queue. A driver
+ * marks them when other events of the same ms are at hand, so that the order of these does not
+ * matter.
  */
 export interface MomentEnded {
   kind: 'moment-ended';

@@ -42,9 +42,9 @@ export function mostClaimed(state: State): number {
 }
 
 /**
- * Remembers a search that found no host below the limit, as `exceedsLimit` does for one. Where hosts
- * below it were refused for another reason, it is not known which of those above would serve: then
- * any rise of the limit may.
+ * Remembers a search that found no host below the limit, as `exceedsLimit` does for one. Where
+ * hosts below it were refused for another reason, it is not known which of those above would serve:
+ * then any rise of the limit may.
  */
 export function noteLimited(state: State, need: Readonly<ResourceVector>): void {
   const { scaling } = state;

@@ -58,8 +58,8 @@ export function dropReservation(state: State, host: Host): void {
 }
 
 /**
- * Serves what waits and now fits: on this host, or anywhere when null; with `before` only what comes
- * before that execution.
+ * Serves what waits and now fits: on this host, or anywhere when null; with `before` only what
+ * comes before that execution.
  */
 export function serveWaiting(
   state: State,
@@ -83,7 +83,9 @@ export function serveWaiting(
   );
 }
 
-/** Who has a host to itself comes first: others of its need are refused there and block its class. */
+/**
+ * Who has a host to itself comes first: others of its need are refused there and block its class.
+ */
 function serveReserved(state: State): void {
   for (const execution of state.executions.slots) {
     if (execution.reservation === -1 || serve(state, execution) !== 'served') continue;

@@ -57,8 +57,8 @@ export async function configLayers(given: Arguments): Promise<PartialConfig[]> {
 }
 
 /**
- * The reports to write: those named by `--reports`, else all but the events, which are many and asked
- * for with `--events`.
+ * The reports to write: those named by `--reports`, else all but the events, which are many and
+ * asked for with `--events`.
  * @throws NbosError usage
  */
 export function reportsAsked(given: Arguments): ReportName[] {

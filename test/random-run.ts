@@ -63,7 +63,9 @@ export function randomRun(seed: number): RandomRun {
   return { trace: fitToHosts(trace, hostTypes, 'clip', new NoteList()), policy, config };
 }
 
-/** Each type alone could hold all replicas of a kernel, and all types can be at their most at once. */
+/**
+ * Each type alone could hold all replicas of a kernel, and all types can be at their most at once.
+ */
 function randomHostTypes(dice: Dice, replicas: number): HostType[] {
   return Array.from({ length: dice.of([1, 1, 2, 3]) }, (_, index) => {
     const gpus = dice.between(1, 8);

@@ -12,7 +12,9 @@ export interface FileResult {
 type Suite = () => Promise<[errors: string | true, ran: number, skipped: number, total: number]>;
 type Queues = { UVU_DEFER?: number; UVU_INDEX?: number; UVU_QUEUE?: (string | null | Suite)[][] };
 
-/** Runs the suites that a file registers with uvu; a suite whose `before` threw counts as failed. */
+/**
+ * Runs the suites that a file registers with uvu; a suite whose `before` threw counts as failed.
+ */
 async function runFile(file: string): Promise<FileResult> {
   const queues = globalThis as unknown as Queues;
   const suites: (string | null | Suite)[] = [];

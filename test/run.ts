@@ -50,7 +50,9 @@ function readOptions(words: readonly string[]): Options {
   return options;
 }
 
-/** Built test files in order of name; those whose source is gone are leftovers of an older build. */
+/**
+ * Built test files in order of name; those whose source is gone are leftovers of an older build.
+ */
 function testFiles(dir: string): string[] {
   const sources = dir === HERE ? resolve(HERE, '..', '..', 'test') : undefined;
   return (readdirSync(dir, { recursive: true }) as string[])

@@ -15,7 +15,9 @@ declare global {
 
 type Body = () => void | Promise<void>;
 
-/** Leaves `name` out for `reason`, aloud: the runner names it, and so does a file run on its own. */
+/**
+ * Leaves `name` out for `reason`, aloud: the runner names it, and so does a file run on its own.
+ */
 export function skipAloud(test: Test, name: string, reason: string): void {
   test.skip(name, () => undefined);
   if (globalThis.nbosSkips === undefined) process.stderr.write(`skipped: ${name}: ${reason}\n`);
@@ -23,8 +25,9 @@ export function skipAloud(test: Test, name: string, reason: string): void {
 }
 
 /**
- * A test that needs a real part of a user's machine (Slurm, a tmpfs, a terminal …). `missing` says what is
- * not there, '' when all is: then it is skipped aloud, but fails where CI=true, which must have it.
+ * A test that needs a real part of a user's machine (Slurm, a tmpfs, a terminal …). `missing` says
+ * what is not there, '' when all is: then it is skipped aloud, but fails where CI=true, which must
+ * have it.
  */
 export function testWithPart(test: Test, missing: string, name: string, body: Body): void {
   if (missing === '') test(name, body);

@@ -1,6 +1,6 @@
 /**
- * One fresh process of the engine benches: replays a trace a few times and prints the engine's times
- * as JSON. Arguments: trace path, policy, runs, configuration as JSON.
+ * One fresh process of the engine benches: replays a trace a few times and prints the engine's
+ * times as JSON. Arguments: trace path, policy, runs, configuration as JSON.
  */
 import { resolveConfig } from '../../core/config/config.ts';
 import type { PartialConfig } from '../../core/config/options.ts';

@@ -1,5 +1,5 @@
-// Least attained service in two queues, preemptive: an execution falls into the second queue once it
-// has had its share of GPU time (Tiresias' discretised 2D-LAS; Gu et al., NSDI 2019, section 3).
+// Least attained service in two queues, preemptive: an execution falls into the second queue once
+// it has had its share of GPU time (Tiresias' discretised 2D-LAS; Gu et al., NSDI 2019, section 3).
 import type { ExecutionView, Policy } from '../../core/policies/policy.ts';
 
 /** GPU time, GPU-ms, after which an execution falls into the second queue. */
