@@ -32,7 +32,7 @@ export async function assemble(
   });
   const files = [writeResults(join(out, 'results.csv'), rows)];
   const conclude = study.conclude ?? concludeByGroups;
-  const { tables, figures, remarks } = await conclude(rows);
+  const { tables, figures, remarks, lines = [] } = await conclude(rows);
   for (const table of tables) files.push(writeTable(out, table));
   const page: Page = {
     title: study.title,
@@ -50,7 +50,7 @@ export async function assemble(
   };
   writeWholeFile(join(out, ASSEMBLED), `${JSON.stringify(report)}\n`);
   files.push(...writePage(out, page));
-  return { files, remarks };
+  return { files, remarks: [...lines, ...remarks] };
 }
 
 function writeResults(path: string, rows: readonly ResultRow[]): string {

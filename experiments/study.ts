@@ -24,8 +24,10 @@ export interface Table {
 export interface Findings {
   readonly tables: readonly Table[];
   readonly figures: readonly Figure[];
-  /** sentences for the top of the report */
+  /** sentences for the top of the report and for the terminal */
   readonly remarks: readonly string[];
+  /** lines for the terminal alone, where the report has a table */
+  readonly lines?: readonly string[];
 }
 
 /** An experiment: one or several products of runs, and what is made of their results. */

@@ -91,8 +91,8 @@ function drawPanel(panel: Panel, x: number, y: number, width: number): string {
     height: panel.height,
     document: document as never,
   }) as unknown as { toString(): string };
-  // Plot scopes a style sheet by a class; here its few rules are attributes of the elements, so that
-  // the figure looks the same in every viewer and inside any page.
+  // Plot scopes a style sheet by a class; here its few rules are attributes of the elements, so
+  // that the figure looks the same in every viewer and inside any page.
   return drawn
     .toString()
     .replace(/<style>[\s\S]*?<\/style>/g, '')

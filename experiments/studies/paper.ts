@@ -104,7 +104,8 @@ async function conclude(rows: readonly ResultRow[]): Promise<Findings> {
       ...(await seasonFigures(rows.filter((row) => row.matrix === SEASON))),
       savingsFigure(rows),
     ],
-    remarks: [...lines, ...ranges],
+    remarks: ranges,
+    lines,
   };
 }
 
@@ -175,7 +176,7 @@ function comparisonTable(rows: readonly ResultRow[]): Table {
     if (!group) continue;
     const { bootstrap, min, max }: Intervals = measureGroup(group, measure, partner);
     const { mean, low, high, count } = bootstrap;
-    lines.push([figure, policy, measure.unit, paper, count, mean, low, high, min, max]);
+    lines.push([figure, policy, measure.unit, String(paper), count, mean, low, high, min, max]);
   }
   return {
     name: 'paper',

@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert';
 import { OPTIONS } from '../../core/config/options.ts';
 import { parseExperiment } from '../../experiments/matrix.ts';
 import { planMatrices, runsOf } from '../../experiments/plan.ts';
+import { writeReport } from '../../experiments/report.ts';
 import { runExperiment } from '../../experiments/runner.ts';
 import { findStudy, STUDIES } from '../../experiments/studies/index.ts';
 import { doubtfulVariations } from '../../experiments/studies/variations.ts';
@@ -33,6 +34,8 @@ test('jobs and shards give the files of one process, with the simulator too', as
   const files = finalFiles(alone);
   assert.ok(files['report.html']!.includes('<figure>'));
   assert.ok(Object.keys(files).includes('figures/delay-cdf.svg'));
+  await writeReport(alone);
+  assert.equal(finalFiles(alone), files, 'the report can be written again from what is there');
   const jobs = join(SCRATCH, 'jobs');
   await runExperiment(study, { out: jobs, jobs: 2 });
   assert.equal(finalFiles(jobs), files);
