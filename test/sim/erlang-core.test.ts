@@ -10,8 +10,8 @@ import { INSTANT } from './instant.ts';
 import { jobs } from './run-cells.ts';
 
 const SERVERS = 8;
-const LOAD = 0.8;
-const JOBS = 20_000;
+const LOAD = 0.7;
+const JOBS = 30_000;
 const WARMUP_JOBS = 2_000;
 const REPLICATIONS = 10;
 /** Student's t for 99 %, both sides, 9 degrees of freedom. */
@@ -57,7 +57,7 @@ test(`M/M/${SERVERS} at load ${LOAD} through the scheduler: the mean wait is Erl
   const squares = means.reduce((sum, x) => sum + (x - mean) ** 2, 0);
   const half = T_99 * Math.sqrt(squares / (REPLICATIONS - 1) / REPLICATIONS);
   const expected = erlangC(SERVERS, LOAD);
-  assert.ok(half < 0.1 * expected, `the interval ${mean} ± ${half} shows nothing`);
+  assert.ok(half < 0.15 * expected, `the interval ${mean} ± ${half} shows nothing`);
   assert.ok(Math.abs(mean - expected) < half, `${mean} ± ${half}, Erlang C ${expected}`);
 });
 
