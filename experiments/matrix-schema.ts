@@ -140,7 +140,9 @@ function placed(policy: string, base: string): string {
 function check<S extends z.ZodType>(schema: S, value: unknown, where: string): z.infer<S> {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
-  const issue = result.error.issues[0]!;
+  // A misspelt member is also a missing one: what was written says more.
+  const { issues } = result.error;
+  const issue = issues.find((each) => each.code === 'unrecognized_keys') ?? issues[0]!;
   const at = issue.path.map((step) =>
     typeof step === 'number' ? `[${step}]` : `.${String(step)}`,
   );

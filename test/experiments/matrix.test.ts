@@ -58,7 +58,11 @@ test('paths are relative to the file', () => {
 
 test('mistakes are named with their place, and misspelt keys with what was meant', async () => {
   const cases: [Record<string, unknown>, RegExp, string][] = [
-    [{ polices: [] }, /^x\.json: unknown key "polices"$/, 'Did you mean policies?'],
+    [
+      { policies: undefined, polices: [] },
+      /^x\.json: unknown key "polices"$/,
+      'Did you mean policies?',
+    ],
     [
       { traces: [{ pth: 'a' }] },
       /^x\.json: traces\[0\]: expected an object with/,
