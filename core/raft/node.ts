@@ -1,0 +1,362 @@
+import { assert } from '../errors.ts';
+import { becomeFollower, forgetLeader } from './become.ts';
+import type { ConfigChange, Configuration } from './configuration.ts';
+import {
+  campaign,
+  campaignForTransfer,
+  inLease,
+  onVoteReply,
+  onVoteRequest,
+  tickElection,
+} from './election.ts';
+import {
+  bytesOf,
+  type Entry,
+  type HardState,
+  LOG_FORMAT,
+  type MemberId,
+  NOBODY,
+  type Payload,
+  type Snapshot,
+} from './entry.ts';
+import { correct, onAppend, onHeartbeat, onSnapshot } from './following.ts';
+import { Member } from './member.ts';
+import type { Message, MessageOf, MessageType } from './messages.ts';
+import type { RaftOptions } from './options.ts';
+import type { ProgressState } from './progress.ts';
+import { type Answer, propose, proposeChange, type Refusal } from './proposals.ts';
+import { askRead, confirmReads } from './reads.ts';
+import type { Ready, RoleStatus } from './ready.ts';
+import {
+  maybeCommit,
+  onAppendReply,
+  onHeartbeatReply,
+  onSnapshotReport,
+  onUnreachable,
+  replicate,
+  sendHeartbeats,
+  tickLeader,
+} from './replication.ts';
+import { tickIdle, wake } from './rest.ts';
+import { startTransfer } from './transfer.ts';
+
+/** What became of a message; only `taken` ones had an effect beyond an answer. */
+export type StepOutcome =
+  | 'taken'
+  /** addressed to another member */
+  | 'not-for-me'
+  /** of an earlier term; its sender is told where that helps */
+  | 'stale-term'
+  /** asks for a vote against a leader that is alive */
+  | 'lease'
+  /** holds entries or a snapshot in a format that this build cannot read */
+  | 'newer-format'
+  /** claims what cannot be */
+  | 'senseless';
+
+export interface RaftStatus extends RoleStatus {
+  readonly id: MemberId;
+  readonly vote: MemberId;
+  readonly first: number;
+  readonly last: number;
+  readonly committed: number;
+  readonly handed: number;
+  readonly config: Configuration;
+  readonly configPending: boolean;
+  /** NOBODY unless this leader is handing its office over */
+  readonly transferee: MemberId;
+  readonly resting: boolean;
+  readonly droppedMessages: number;
+  /** of a leader: the other members as it sees them */
+  readonly members: readonly MemberStatus[];
+}
+
+export interface MemberStatus {
+  readonly id: MemberId;
+  readonly state: ProgressState;
+  readonly match: number;
+  readonly active: boolean;
+}
+
+type Handlers = {
+  readonly [Type in MessageType]: (m: Member, message: MessageOf<Type>) => unknown;
+};
+
+const HANDLERS: Handlers = {
+  append: onAppend,
+  'append-reply': (m, reply) => m.role !== 'leader' || onAppendReply(m, reply),
+  heartbeat: onHeartbeat,
+  'heartbeat-reply': (m, reply) => m.role !== 'leader' || onHeartbeatReply(m, reply),
+  vote: onVoteRequest,
+  'vote-reply': onVoteReply,
+  snapshot: onSnapshot,
+  'timeout-now': (m) => m.role === 'leader' || !m.mayCampaign || campaignForTransfer(m),
+};
+
+const FROM_LEADER: ReadonlySet<MessageType> = new Set(['append', 'heartbeat', 'snapshot']);
+/** What a leader may send before its own write: see Ready. */
+const EARLY: ReadonlySet<MessageType> = new Set([...FROM_LEADER, 'timeout-now'] as const);
+
+/**
+ * One member of one Raft group, without any I/O: time comes in by `tick`, messages by `step`,
+ * requests by the methods named for them, and everything to be done goes out by `ready`.
+ */
+export class RaftNode {
+  readonly #m: Member;
+  #durable: HardState;
+  #shown: RoleStatus;
+  #out: Ready | undefined;
+
+  /** Starts from what the storage holds, as a follower. Throws on bad options and newer formats. */
+  constructor(options: RaftOptions) {
+    this.#m = new Member(options);
+    this.#durable = this.#m.hardState;
+    becomeFollower(this.#m, this.#m.term, NOBODY);
+    this.#shown = this.#roleStatus();
+  }
+
+  get id(): MemberId {
+    return this.#m.id;
+  }
+
+  /** Ticks do nothing until the next message or request: the caller may leave them out. */
+  get resting(): boolean {
+    return this.#m.resting;
+  }
+
+  /** A Ready was given and not advanced yet. */
+  get busy(): boolean {
+    return this.#out !== undefined;
+  }
+
+  /** One unit of time has passed. */
+  tick(): void {
+    const m = this.#m;
+    if (m.resting) return;
+    if (m.role === 'leader') {
+      tickLeader(m);
+      tickIdle(m);
+    } else {
+      tickElection(m);
+    }
+  }
+
+  /** Takes a message that another member sent. From a wire, it must have passed `isMessage`. */
+  step(message: Message): StepOutcome {
+    const m = this.#m;
+    if (message.to !== m.id || message.from === m.id) return 'not-for-me';
+    if (isNewer(message)) return 'newer-format';
+    const outcome = this.#settleTerm(message);
+    if (outcome !== 'taken') return outcome;
+    if (message.type !== 'heartbeat-reply') wake(m);
+    const handler = HANDLERS[message.type] as (m: Member, message: Message) => unknown;
+    return handler(m, message) === false ? 'senseless' : 'taken';
+  }
+
+  /** Compares terms before anything else (section 5.1). */
+  #settleTerm(message: Message): StepOutcome {
+    const m = this.#m;
+    const { type, from, term } = message;
+    if (term > m.term) {
+      if (type === 'vote') {
+        wake(m);
+        if (!message.transfer && inLease(m)) return 'lease';
+        if (message.pre) return 'taken';
+      }
+      // A granted pre-vote names the term that its candidate would have.
+      if (type === 'vote-reply' && message.pre && message.granted) return 'taken';
+      becomeFollower(m, term, FROM_LEADER.has(type) ? from : NOBODY);
+      return 'taken';
+    }
+    if (term === m.term) return 'taken';
+    if (FROM_LEADER.has(type)) correct(m, from);
+    if (type === 'vote') {
+      const { pre } = message;
+      m.send({ type: 'vote-reply', from: m.id, to: from, term: m.term, pre, granted: false });
+    }
+    return 'stale-term';
+  }
+
+  /** Appends payloads, all or none. See Accepted for what that promises. */
+  propose(payloads: readonly Payload[]): Answer {
+    return this.#request(() => propose(this.#m, payloads));
+  }
+
+  /** Changes the members by one step. `data` travels with it, to be told what the member is. */
+  proposeChange(change: ConfigChange, data: Payload = ''): Answer {
+    return this.#request(() => proposeChange(this.#m, change, data));
+  }
+
+  /** Asks for a linearizable read; Ready names `id` among its reads, or its lost reads, later. */
+  read(id: number): Refusal | undefined {
+    return this.#request(() => askRead(this.#m, id));
+  }
+
+  /** Hands the leadership to another voter; whether it went through shows in the status. */
+  transferTo(target: MemberId): Refusal | undefined {
+    return this.#request(() => startTransfer(this.#m, target));
+  }
+
+  /** Stands for election now, as if the leader had been silent. */
+  campaign(): void {
+    this.#request(() => {
+      if (this.#m.role !== 'leader' && this.#m.mayCampaign) campaign(this.#m);
+    });
+  }
+
+  /** Ends rest, since a host of the group may be lost. */
+  wake(): void {
+    wake(this.#m);
+  }
+
+  /** The leader is known to be gone: no lease of it holds any more. */
+  forgetLeader(): void {
+    this.#request(() => forgetLeader(this.#m));
+  }
+
+  /** A message to `member` could not be sent. */
+  reportUnreachable(member: MemberId): void {
+    onUnreachable(this.#m, member);
+  }
+
+  /** A snapshot for `member` was handed over, or could not be. */
+  reportSnapshot(member: MemberId, delivered: boolean): void {
+    onSnapshotReport(this.#m, member, delivered);
+  }
+
+  #request<Result>(serve: () => Result): Result {
+    wake(this.#m);
+    return serve();
+  }
+
+  /** What is to be done now, undefined when nothing is. See Ready for the contract. */
+  ready(): Ready | undefined {
+    assert(this.#out === undefined, 'a Ready is advanced before the next is asked for');
+    const m = this.#m;
+    this.#flush();
+    const hardState = m.hardState;
+    const promised = hardState.term === this.#durable.term && hardState.vote === this.#durable.vote;
+    const changedState = !promised || hardState.commit !== this.#durable.commit;
+    const { unstableEntries, unstableSnapshot } = m.log;
+    const early = promised && m.role === 'leader' ? m.outbox.filter(isEarly) : [];
+    const ready: Ready = {
+      status: this.#changedStatus(),
+      hardState: changedState ? hardState : undefined,
+      snapshot: unstableSnapshot,
+      entries: [...unstableEntries],
+      mustSync: !promised || unstableEntries.length > 0 || unstableSnapshot !== undefined,
+      early,
+      messages: early.length === 0 ? m.outbox : m.outbox.filter((message) => !isEarly(message)),
+      committed: m.log.nextCommitted(m.limits.maxApplyBytes),
+      reads: m.grantedReads,
+      lostReads: m.lostReads,
+    };
+    if (isEmpty(ready)) return undefined;
+    this.#take(ready);
+    return ready;
+  }
+
+  #flush(): void {
+    const m = this.#m;
+    if (m.role !== 'leader') return;
+    if (m.heartbeatDue) {
+      sendHeartbeats(m, false);
+      confirmReads(m);
+    }
+    replicate(m);
+  }
+
+  #take(ready: Ready): void {
+    const m = this.#m;
+    this.#out = ready;
+    this.#durable = ready.hardState ?? this.#durable;
+    this.#shown = ready.status ?? this.#shown;
+    m.outbox = [];
+    m.grantedReads = [];
+    m.lostReads = [];
+    const last = ready.committed.at(-1);
+    if (last === undefined) return;
+    m.log.handed = last.index;
+    m.uncommittedBytes = Math.max(0, m.uncommittedBytes - bytesOf(ready.committed));
+  }
+
+  /** The Ready that was given is done, as its contract says. */
+  advance(): void {
+    const ready = this.#out;
+    assert(ready !== undefined, 'there is a Ready to advance');
+    this.#out = undefined;
+    const m = this.#m;
+    const last = ready.entries.at(-1);
+    if (last !== undefined) m.log.stableTo(last.index, last.term);
+    if (ready.snapshot !== undefined) m.log.snapshotStable(ready.snapshot);
+    if (m.role === 'leader') maybeCommit(m);
+  }
+
+  /**
+   * A snapshot of the state machine, whose state after entry `index` is `data`; for the storage,
+   * which may then be compacted up to `index`.
+   */
+  snapshotAt(index: number, data: Payload): Snapshot {
+    const { log } = this.#m;
+    assert(index <= log.handed, 'only what was handed out can have been applied');
+    const term = log.term(index);
+    const config = log.configs.at(index);
+    assert(term !== undefined && config !== undefined, 'the entry is not compacted away');
+    log.configs.compact(index);
+    return { v: LOG_FORMAT, index, term, config, data };
+  }
+
+  status(): RaftStatus {
+    const m = this.#m;
+    const { first, last, committed, handed } = m.log;
+    const members = [...m.progress].map(([id, { state, match, active }]) => ({
+      id,
+      state,
+      match,
+      active,
+    }));
+    const { id, vote, config, configPending, transferee, resting, droppedMessages } = m;
+    const own = { id, vote, config, configPending, transferee, resting, droppedMessages, members };
+    return { ...this.#roleStatus(), ...own, first, last, committed, handed };
+  }
+
+  /** Term of an entry of the log as it stands, durable or not; undefined when it is not there. */
+  termAt(index: number): number | undefined {
+    return this.#m.log.term(index);
+  }
+
+  /** Entries of the log as it stands, from ≤ index ≤ to, all of them there. */
+  entriesAt(from: number, to: number): readonly Entry[] {
+    return this.#m.log.slice(from, to, Number.POSITIVE_INFINITY);
+  }
+
+  #roleStatus(): RoleStatus {
+    const { role, term, leader } = this.#m;
+    return { role, term, leader };
+  }
+
+  #changedStatus(): RoleStatus | undefined {
+    const { role, term, leader } = this.#m;
+    const shown = this.#shown;
+    if (role === shown.role && term === shown.term && leader === shown.leader) return undefined;
+    return { role, term, leader };
+  }
+}
+
+function isEarly({ type }: Message): boolean {
+  return EARLY.has(type);
+}
+
+function isEmpty(ready: Ready): boolean {
+  const { status, hardState, snapshot } = ready;
+  if (status !== undefined || hardState !== undefined || snapshot !== undefined) return false;
+  const { entries, early, messages, committed, reads, lostReads } = ready;
+  return [entries, early, messages, committed, reads, lostReads].every(
+    ({ length }) => length === 0,
+  );
+}
+
+function isNewer(message: Message): boolean {
+  if (message.type === 'append') return message.entries.some(({ v }) => v > LOG_FORMAT);
+  return message.type === 'snapshot' && message.snapshot.v > LOG_FORMAT;
+}
