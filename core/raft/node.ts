@@ -294,14 +294,16 @@ export class RaftNode {
 
   /**
    * A snapshot of the state machine, whose state after entry `index` is `data`; for the storage,
-   * which may then be compacted up to `index`.
+   * which may then be compacted up to `index`. Undefined when a snapshot of the leader is on its way
+   * in and will replace it, or the storage has one that is as new.
    */
-  snapshotAt(index: number, data: Payload): Snapshot {
+  snapshotAt(index: number, data: Payload): Snapshot | undefined {
     const { log } = this.#m;
+    if (index < log.first) return undefined;
     assert(index <= log.handed, 'only what was handed out can have been applied');
     const term = log.term(index);
     const config = log.configs.at(index);
-    assert(term !== undefined && config !== undefined, 'the entry is not compacted away');
+    if (term === undefined || config === undefined) return undefined;
     log.configs.compact(index);
     return { v: LOG_FORMAT, index, term, config, data };
   }
