@@ -1,6 +1,6 @@
 import type { Host } from './books/host-book.ts';
 import { armRelease } from './containers.ts';
-import { hostsInAll, isHeldOff, provision, unmatchedGpuMillis } from './demand.ts';
+import { isHeldOff, provision, unmatchedGpuMillis } from './demand.ts';
 import { releaseHost, startDrain } from './hosts.ts';
 import { retryPlacements } from './kernels.ts';
 import { drainReplicas } from './migration.ts';
@@ -27,9 +27,11 @@ function hostsFor(state: State, factor: number): number {
   return Math.ceil((factor * load(state)) / gpuMillis) + buffer;
 }
 
-/** Hosts wanted: clamp(ceil(f x load / g) + buffer, min, max). */
+/** Hosts wanted: clamp(ceil(f x load / g) + buffer, min, max); on demand, the minimum. */
 function target(state: State): number {
   const { min, max } = state.bounds;
+  if (state.config.scaling === 'none') return 0;
+  if (state.config.scaling === 'on-demand') return min;
   return Math.min(max, Math.max(min, hostsFor(state, state.config.scaleOutFactor)));
 }
 
@@ -64,16 +66,14 @@ export function scalingRound(state: State): void {
   scaling.wantedLimit = Number.POSITIVE_INFINITY;
   retryPlacements(state);
   serveWaiting(state, null);
-  const predicts = state.config.scaling === 'predictive';
   // Claims change with the pending hosts, so that a round that asks for none changes nothing.
   let renews = state.now === scaling.heldOffUntilTick * state.config.scaleIntervalMs;
-  for (let more = predicts ? target(state) - active(state) : 0; more > 0; more--) {
+  for (let more = target(state) - active(state); more > 0; more--) {
     if (provision(state, ZERO, '') === undefined) break;
     renews = true;
   }
   if (renews) renewPromises(state);
-  if (!predicts) return;
-  if (holdHasPassed(state)) scaleIn(state);
+  if (state.config.scaling === 'predictive' && holdHasPassed(state)) scaleIn(state);
 }
 
 function holdHasPassed(state: State): boolean {
@@ -123,7 +123,7 @@ export function releaseIfEmpty(state: State, id: number): void {
   const { config, bounds } = state;
   if (host.state !== 'up' || host.emptySince === -1 || config.scaling !== 'on-demand') return;
   if (state.now - host.emptySince < config.emptyHostHoldMs) return;
-  if (hostsInAll(state) <= bounds.min) return;
+  if (active(state) <= bounds.min) return;
   // A kernel that lacks hosts for some of its replicas may need this one for the others.
   if (config.replicas > 1 && state.placementQueue.length > 0) return;
   releaseHost(state, host);
@@ -145,14 +145,12 @@ export function armScaling(state: State): void {
   scaling.dirty = false;
   const nextTick = scaling.lastTick + 1;
   let tick = Number.POSITIVE_INFINITY;
-  if (config.scaling === 'predictive') {
-    if (active(state) < target(state)) {
-      tick = nextTick;
-    } else if (state.up.length > upperLimit(state)) {
-      const since = scaling.holdSinceTick === -1 ? nextTick : scaling.holdSinceTick;
-      const hold = Math.ceil(config.scaleInHoldMs / config.scaleIntervalMs);
-      tick = Math.max(nextTick, since + hold);
-    }
+  if (active(state) < target(state)) {
+    tick = nextTick;
+  } else if (config.scaling === 'predictive' && state.up.length > upperLimit(state)) {
+    const since = scaling.holdSinceTick === -1 ? nextTick : scaling.holdSinceTick;
+    const hold = Math.ceil(config.scaleInHoldMs / config.scaleIntervalMs);
+    tick = Math.max(nextTick, since + hold);
   }
   if (scaling.wantedLimit < Number.POSITIVE_INFINITY && waits(state)) {
     const rounds = samplesUntil(state, scaling.wantedLimit);

@@ -51,9 +51,13 @@ export interface HostBounds {
   readonly max: number;
 }
 
-/** How many hosts there may be: min and initial (min + buffer) are lowered to the maximum. */
+/**
+ * How many hosts there may be: min and initial (min + buffer) are lowered to the maximum, which is
+ * `hosts` or, if fewer, what all host types allow together.
+ */
 export function hostBoundsOf(config: Config): HostBounds {
-  const max = config.hosts;
+  const allowed = hostTypesOf(config).reduce((sum, type) => sum + type.maxHosts, 0);
+  const max = Math.min(config.hosts, allowed);
   if (config.fixed) return { min: max, initial: max, max };
   const min = Math.min(config.minHosts, max);
   return { min, initial: Math.min(min + config.bufferHosts, max), max };
