@@ -13,7 +13,7 @@ import { chooseExecutor } from './election.ts';
 import { NbosError } from './errors.ts';
 import type { CellSubmitted } from './events.ts';
 import { explainRefusals } from './explain.ts';
-import { closeKernel, openKernel, waitStep } from './kernels.ts';
+import { closeKernel, openKernel, retrySetAside, waitStep } from './kernels.ts';
 import { bind, commit } from './ledger.ts';
 import { migrateFor } from './migration.ts';
 import { noteArrival } from './prewarm.ts';
@@ -105,6 +105,7 @@ function start(state: State, session: Session, execution: Execution): void {
   }
   if (state.policy.container === 'session') {
     if (session.kernel === 'idle') openKernel(state, session);
+    else retrySetAside(state, session);
     if (session.active !== execution.slot) return;
     if (!isUsable(session)) {
       execution.state = 'kernel-wait';

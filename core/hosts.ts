@@ -166,11 +166,13 @@ export function hostLost(state: State, id: number): void {
 /** A container died, or never started. */
 export function containerLost(state: State, container: Container): void {
   const host = state.hosts[container.host]!;
+  const neverStarted = container.state === 'starting';
   if (container.role === 'pool') {
-    if (container.state === 'starting') host.poolStarting--;
+    if (neverStarted) host.poolStarting--;
     else unshelve(state, host, container);
     forgetContainer(state, container);
-    if (host.state === 'up') replenish(state, host);
+    // One that failed to start is replaced with the next change on its host, not over and over.
+    if (host.state === 'up' && !neverStarted) replenish(state, host);
     return;
   }
   const execution = state.executions.slots[container.execution];
@@ -181,6 +183,7 @@ export function containerLost(state: State, container: Container): void {
   }
   const session = state.sessions[container.session]!;
   const migration = migrationOf(session, container.id);
+  if (neverStarted) session.failedStarts++;
   forgetContainer(state, container);
   if (migration !== undefined) moveFailed(state, session, migration);
   else loseReplica(state, session, container);

@@ -1,6 +1,7 @@
 import { excludedGpuMillis, type Host } from './books/host-book.ts';
 import { isBeingMoved } from './books/session-book.ts';
 import { assert } from './errors.ts';
+import { isFailing } from './kernels.ts';
 import { addInto, equalVectors, isNonNegative, type ResourceVector, vector } from './resources.ts';
 import type { State } from './state.ts';
 
@@ -49,7 +50,10 @@ function sumSessions(
     }
     const forgotten = session.replicas.some(
       ({ state: place }, index) =>
-        place === 'missing' && !session.waitingForHosts && !isBeingMoved(session, index),
+        place === 'missing' &&
+        !session.waitingForHosts &&
+        !isFailing(state, session) &&
+        !isBeingMoved(session, index),
     );
     assert(!forgotten, `session ${session.id}: a missing replica that nothing will place`);
     assert(

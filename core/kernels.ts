@@ -15,6 +15,7 @@ import { askForHosts, endPromise, promiseHost } from './demand.ts';
 import { kernelReady, rejectAll } from './execution.ts';
 import { reserve, subscribe, unreserve, unsubscribe } from './ledger.ts';
 import { cancelMigrations } from './migration.ts';
+import type { Reason } from './reasons.ts';
 import { removeFrom, type State } from './state.ts';
 import { mostClaimed, noteLimited } from './subscription.ts';
 
@@ -34,22 +35,51 @@ export function openKernel(state: State, session: Session): void {
   placeMissing(state, session);
 }
 
-/**
- * Places what is missing, or queues the session for hosts. When that queue is full, a kernel with
- * nothing placed gives up: what waits for it is rejected, the next cell tries again.
- */
+/** Places what is missing, or queues the session for hosts. */
 export function placeMissing(state: State, session: Session): void {
+  if (isFailing(state, session)) {
+    setAside(state, session);
+    return;
+  }
   if (session.waitingForHosts || tryPlace(state, session)) return;
   const isFull = state.placementQueue.length >= state.config.placementQueueLimit;
   const hasNone = session.replicas.every((replica) => replica.state === 'missing');
   if (isFull && hasNone && session.migrations.length === 0) {
-    rejectAll(state, session, 'rejected-queue-full');
-    stopKernel(state, session);
+    giveUp(state, session, 'rejected-queue-full');
     return;
   }
   session.waitingForHosts = true;
   state.placementQueue.push(session.id);
   markWaiting(state, session);
+}
+
+/** Whether its containers have failed to start so often that another try needs a new reason. */
+export function isFailing(state: State, session: Session): boolean {
+  return session.failedStarts >= state.config.maxAttempts;
+}
+
+/** Starts keep failing: a kernel that is usable goes on with what it has until its next cell. */
+function setAside(state: State, session: Session): void {
+  if (!isUsable(session) && session.migrations.length === 0) {
+    giveUp(state, session, 'rejected-attempts');
+  } else if (session.waitingForHosts) {
+    stopAwaitingHosts(state, session);
+  }
+}
+
+/** What waits for the kernel is rejected; the next cell opens it anew. */
+function giveUp(state: State, session: Session, reason: Reason): void {
+  session.failedStarts = 0;
+  if (session.executed > 0) session.checkpointed = true;
+  rejectAll(state, session, reason);
+  stopKernel(state, session);
+}
+
+/** A cell is reason enough to try again what was set aside. */
+export function retrySetAside(state: State, session: Session): void {
+  if (!isFailing(state, session)) return;
+  session.failedStarts = 0;
+  placeMissing(state, session);
 }
 
 function chooseHost(state: State, session: Session, replica: number): Host | undefined {
@@ -194,6 +224,7 @@ function isRunning(session: Session): boolean {
 
 export function replicaReady(state: State, session: Session, replica: Replica): void {
   replica.state = 'ready';
+  session.failedStarts = 0;
   if (!isUsable(session)) return;
   session.checkpointed = false;
   kernelReady(state, session);

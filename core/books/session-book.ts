@@ -49,6 +49,8 @@ export interface Session {
   /** attempt number of placements, a key of random choices */
   placements: number;
   waitingForHosts: boolean;
+  /** containers of its replicas that failed to start since one last did */
+  failedStarts: number;
   /** pending host whose GPUs are promised to its placement; -1 for none */
   promised: number;
   migrated: number;
@@ -79,6 +81,7 @@ export function newSession(
     lastActiveAt: at,
     placements: 0,
     waitingForHosts: false,
+    failedStarts: 0,
     promised: -1,
     migrated: 0,
   };
