@@ -39,22 +39,22 @@ export function endRun(state: State, session: Session, execution: Execution): Ho
     uncommit(state, execution);
   }
   session.lastActiveAt = state.now;
-  if (state.policy.rate !== undefined) updateRates(state, host, null);
+  if (state.policy.rate !== undefined) updateRates(state, host, execution);
   return host;
 }
 
-/** A container that served one execution goes back to the pool or ends. */
+/** The container has served: one that is there for a single execution ends or joins the pool. */
 function returnContainer(state: State, host: Host, execution: Execution): void {
-  if (state.policy.container === 'session') return;
   const container = state.containers.get(execution.container);
   if (container === undefined) return;
+  container.lastSession = execution.session;
   noteHeld(state, state.now - execution.executedAt);
+  if (state.policy.container === 'session') return;
   if (state.policy.container === 'execution' || host.state !== 'up') {
     stopContainer(state, container);
     return;
   }
   unplace(state, container);
-  container.lastSession = execution.session;
   shelve(state, host, container);
 }
 

@@ -31,6 +31,10 @@ export function replenish(state: State, host: Host): void {
     for (let lack = want - pooled(state, host); lack > 0; lack--) startPoolContainer(state, host);
     return;
   }
+  fillCluster(state);
+}
+
+function fillCluster(state: State): void {
   let lack = clusterTarget(state) - clusterPooled(state);
   while (lack-- > 0) {
     const least = leastPooledHost(state);
@@ -70,14 +74,15 @@ export function clusterTarget(state: State): number {
   return Math.max(0, Math.ceil(perMs * heldMs) - inUse);
 }
 
-/** Counts one execution that wants a container (for Little's law). */
+/** Counts one execution that arrives (for Little's law), which may call for a larger pool. */
 export function noteArrival(state: State): void {
   if (state.config.prewarmPool !== 'littles-law') return;
   rollWindow(state);
   state.pool.arrivals++;
+  fillCluster(state);
 }
 
-/** Counts one container that was in use for `heldMs`. */
+/** Counts one execution that held its container for `heldMs`. */
 export function noteHeld(state: State, heldMs: number): void {
   if (state.config.prewarmPool !== 'littles-law') return;
   rollWindow(state);

@@ -28,12 +28,13 @@ export function rateOf(state: State, execution: Execution, host: Host): number {
   return type.speed * own;
 }
 
-/** Tells the driver of the new rates of all that runs on a host, after one came or went. */
-export function updateRates(state: State, host: Host, except: Execution | null): void {
-  for (const execution of state.executions.slots) {
-    if (execution === except || execution.state !== 'running' || execution.host !== host.id) {
-      continue;
-    }
+/** Tells the driver of the new rates of what runs on a host, after `except` came or went. */
+export function updateRates(state: State, host: Host, except: Execution): void {
+  for (const id of host.containers) {
+    const { session } = state.containers.get(id)!;
+    const execution = state.executions.slots[state.sessions[session]!.active];
+    if (execution === undefined || execution === except) continue;
+    if (execution.state !== 'running' || execution.container !== id) continue;
     const rate = rateOf(state, execution, host);
     if (rate === execution.rate) continue;
     execution.rate = rate;
