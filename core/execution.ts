@@ -99,11 +99,13 @@ export function endMoment(state: State): void {
 }
 
 function start(state: State, session: Session, execution: Execution): void {
-  if (!couldEverFit(state, execution.need, execution.gpuType)) {
+  const ownsKernel = state.policy.container === 'session';
+  const need = ownsKernel ? session.need : execution.need;
+  if (!couldEverFit(state, need, execution.gpuType)) {
     reject(state, execution, 'rejected-too-large');
     return;
   }
-  if (state.policy.container === 'session') {
+  if (ownsKernel) {
     if (session.kernel === 'idle') openKernel(state, session);
     else retrySetAside(state, session);
     if (session.active !== execution.slot) return;
@@ -224,7 +226,8 @@ export function beginRun(
   state.totals.running++;
   state.totals.runningGpuMillis += execution.need.gpuMillis;
   if (policy.replicated) state.totals.standbyReplicas--;
-  const warm = container.lastSession === session.id;
+  // Its state is as the session left it: neither has run anything else since.
+  const warm = container.lastSession === session.id && session.lastContainer === containerId;
   const resumes = execution.servedMs > 0;
   const once = policy.deviceLoad === 'once';
   state.effects.push({
@@ -294,10 +297,14 @@ export function reject(state: State, execution: Execution, reason: Reason): void
   finish(state, execution, 'rejected');
 }
 
-/** Rejects whatever waits for a kernel that will not come. */
+/** Rejects whatever waits for a kernel that will not come; a reply under way still arrives. */
 export function rejectAll(state: State, session: Session, reason: Reason): void {
-  const waiting = session.active === -1 ? [] : [session.active];
-  waiting.push(...session.queue);
+  const waiting = session.queue;
   session.queue = [];
+  const active = state.executions.slots[session.active];
+  if (active !== undefined && active.state !== 'replying') {
+    if (active.state === 'gpu-wait') stopWaiting(state, active);
+    waiting.unshift(active.slot);
+  }
   for (const slot of waiting) reject(state, state.executions.slots[slot]!, reason);
 }

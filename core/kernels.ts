@@ -192,7 +192,11 @@ function markWaiting(state: State, session: Session): void {
 
 /** The step that a kernel which is not usable is in. */
 export function waitStep(state: State, session: Session): number {
-  if (!session.waitingForHosts) return STEP.container_start;
+  if (!session.waitingForHosts) {
+    const started = session.replicas.filter(({ state: at }) => at === 'ready' || at === 'joining');
+    const catchUp = started.length * 2 > session.replicas.length;
+    return catchUp ? STEP.state_read : STEP.container_start;
+  }
   return session.promised !== -1 || state.pending.length > 0 ? STEP.provisioning : STEP.queue;
 }
 
@@ -202,6 +206,7 @@ export function replicaStarted(state: State, session: Session, container: Contai
   const joins = session.checkpointed || (state.policy.replicated && isRunning(session));
   if (joins) {
     replica.state = 'joining';
+    markWaiting(state, session);
     state.effects.push({
       kind: 'join-replica',
       container: container.id,

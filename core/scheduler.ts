@@ -1,3 +1,4 @@
+import { couldEverFit } from './admission.ts';
 import { armScaling, releaseIfEmpty, scalingRound, takeSamplesBefore } from './autoscaler.ts';
 import { newSession } from './books/session-book.ts';
 import type { Config } from './config/options.ts';
@@ -60,7 +61,7 @@ const HANDLERS: Handlers = {
     state.totals.sessionsOpen++;
     state.totals.demandedGpuMillis += need.gpuMillis;
     state.scaling.dirty = true;
-    if (state.policy.container !== 'session') return;
+    if (state.policy.container !== 'session' || !couldEverFit(state, need, gpuType)) return;
     openKernel(state, session);
     armReclamation(state, session);
   },
