@@ -33,14 +33,22 @@ export function campaignForTransfer(m: Member): void {
 function askForVotes(m: Member, pre: boolean, transfer: boolean): void {
   if (pre) becomePreCandidate(m);
   else becomeCandidate(m);
-  m.votes.set(m.id, true);
-  if (decide(m)) return;
+  // Its own vote is a promise like any other: it counts once it is durable. A pre-vote is none.
+  if (pre) m.votes.set(m.id, true);
+  if (pre && decide(m)) return;
   const term = pre ? m.term + 1 : m.term;
   const { last: lastIndex, lastTerm } = m.log;
   for (const to of m.config.voters) {
     if (to === m.id) continue;
     m.send({ type: 'vote', from: m.id, to, term, pre, lastIndex, lastTerm, transfer });
   }
+}
+
+/** This member's vote for itself in its term is on disk. */
+export function onOwnVoteDurable(m: Member): void {
+  if (m.role !== 'candidate' || m.votes.has(m.id)) return;
+  m.votes.set(m.id, true);
+  decide(m);
 }
 
 /** Ends the campaign when its outcome is certain. */

@@ -5,6 +5,7 @@ import {
   campaign,
   campaignForTransfer,
   inLease,
+  onOwnVoteDurable,
   onVoteReply,
   onVoteRequest,
   tickElection,
@@ -26,7 +27,7 @@ import type { RaftOptions } from './options.ts';
 import type { ProgressState } from './progress.ts';
 import { type Answer, propose, proposeChange, type Refusal } from './proposals.ts';
 import { askRead, confirmReads } from './reads.ts';
-import type { Ready, RoleStatus } from './ready.ts';
+import type { Ready, Role, RoleStatus } from './ready.ts';
 import {
   maybeCommit,
   onAppendReply,
@@ -117,6 +118,43 @@ export class RaftNode {
 
   get id(): MemberId {
     return this.#m.id;
+  }
+
+  get role(): Role {
+    return this.#m.role;
+  }
+
+  get term(): number {
+    return this.#m.term;
+  }
+
+  /** Whom this member takes for the leader; NOBODY when it knows none. */
+  get leader(): MemberId {
+    return this.#m.leader;
+  }
+
+  /** Index of the first entry that is not compacted away. */
+  get first(): number {
+    return this.#m.log.first;
+  }
+
+  /** Index of the last entry, durable or not. */
+  get last(): number {
+    return this.#m.log.last;
+  }
+
+  get committed(): number {
+    return this.#m.log.committed;
+  }
+
+  /** The newest configuration in the log, on which this member acts. */
+  get config(): Configuration {
+    return this.#m.config;
+  }
+
+  /** Whether `config` is not known to be committed yet. */
+  get configPending(): boolean {
+    return this.#m.configPending;
   }
 
   /** Ticks do nothing until the next message or request: the caller may leave them out. */
@@ -235,10 +273,12 @@ export class RaftNode {
     const m = this.#m;
     this.#flush();
     const hardState = m.hardState;
-    const promised = hardState.term === this.#durable.term && hardState.vote === this.#durable.vote;
+    const { term, vote } = this.#durable;
+    const promised = hardState.term === term && hardState.vote === vote;
     const changedState = !promised || hardState.commit !== this.#durable.commit;
     const { unstableEntries, unstableSnapshot } = m.log;
-    const early = promised && m.role === 'leader' ? m.outbox.filter(isEarly) : [];
+    assert(promised || m.role !== 'leader', 'the term and vote of a leader are on disk');
+    const early = m.role === 'leader' ? m.outbox.filter(isEarly) : [];
     const ready: Ready = {
       status: this.#changedStatus(),
       hardState: changedState ? hardState : undefined,
@@ -289,13 +329,16 @@ export class RaftNode {
     const last = ready.entries.at(-1);
     if (last !== undefined) m.log.stableTo(last.index, last.term);
     if (ready.snapshot !== undefined) m.log.snapshotStable(ready.snapshot);
+    const { term, vote } = this.#durable;
+    if (term === m.term && vote === m.id) onOwnVoteDurable(m);
     if (m.role === 'leader') maybeCommit(m);
   }
 
   /**
    * A snapshot of the state machine, whose state after entry `index` is `data`; for the storage,
    * which may then be compacted up to `index`. Undefined when a snapshot of the leader is on its way
-   * in and will replace it, or the storage has one that is as new.
+   * in and will replace it, when the storage has one that is as new, and as long as this member does
+   * not know the group's voters.
    */
   snapshotAt(index: number, data: Payload): Snapshot | undefined {
     const { log } = this.#m;
@@ -303,7 +346,8 @@ export class RaftNode {
     assert(index <= log.handed, 'only what was handed out can have been applied');
     const term = log.term(index);
     const config = log.configs.at(index);
-    if (term === undefined || config === undefined) return undefined;
+    // A new member does not know who belonged to the group before the entry that brought it in.
+    if (term === undefined || config === undefined || config.voters.length === 0) return undefined;
     log.configs.compact(index);
     return { v: LOG_FORMAT, index, term, config, data };
   }

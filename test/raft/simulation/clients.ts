@@ -4,7 +4,7 @@ import type { Operation } from './linearizability.ts';
 import type { Plan } from './plan.ts';
 import type { SimMember } from './sim-member.ts';
 
-const PATIENCE_INSTANTS = 80;
+const PATIENCE_INSTANTS = 25;
 
 interface Pending {
   readonly operation: Operation;
@@ -45,7 +45,7 @@ export class Clients {
       if (client.open > 0 && now - client.since > PATIENCE_INSTANTS) client.open = 0;
       if (client.open > 0 || members.length === 0 || !this.#chance.hits(0.3)) continue;
       client.since = now;
-      const leaders = members.filter(({ node }) => node!.status().role === 'leader');
+      const leaders = members.filter(({ node }) => node!.role === 'leader');
       const known = leaders.length > 0 && this.#chance.hits(0.8);
       const member = this.#chance.pick(known ? leaders : members);
       if (this.#chance.hits(this.#plan.readShare)) this.read(member, client);

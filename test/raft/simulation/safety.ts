@@ -1,7 +1,7 @@
 import * as assert from 'uvu/assert';
-import type { Entry, MemberId, Message, RaftNode } from '../../../core/raft/index.ts';
+import type { Entry, MemberId, Message } from '../../../core/raft/index.ts';
 
-/** What the checkers may see of a member. */
+/** What the checkers may see of a member; a RaftNode shows it. */
 export interface Observed {
   readonly id: MemberId;
   readonly role: string;
@@ -25,8 +25,15 @@ interface Committed {
 
 interface Led {
   readonly leader: MemberId;
-  last: number;
-  lastTerm: number;
+  /** the leader's log: the term of each entry, by index, from where it was not compacted */
+  readonly terms: number[];
+}
+
+/** A member's disk, as far as its promises rest on it. */
+export interface Disk {
+  readonly term: number;
+  readonly last: number;
+  termAt(index: number): number | undefined;
 }
 
 /**
@@ -57,15 +64,18 @@ export class Safety {
     const led = this.#leaders.get(member.term);
     if (led === undefined) {
       this.#leaderCompleteness(member);
-      const { id: leader, last } = member;
-      this.#leaders.set(member.term, { leader, last, lastTerm: member.termAt(last)! });
+      const terms: number[] = [];
+      for (let index = member.first; index <= member.last; index++)
+        terms[index] = member.termAt(index)!;
+      this.#leaders.set(member.term, { leader: member.id, terms });
       return;
     }
     assert.is(led.leader, member.id, `election safety: term ${member.term} has two leaders`);
-    const kept = led.last < member.first || member.termAt(led.last) === led.lastTerm;
-    assert.ok(member.last >= led.last && kept, `leader append-only: ${member.id} cut its log`);
-    led.last = member.last;
-    led.lastTerm = member.termAt(member.last)!;
+    const { terms } = led;
+    const last = terms.length - 1;
+    const kept = last < member.first || member.termAt(last) === terms[last];
+    assert.ok(member.last >= last && kept, `leader append-only: ${member.id} cut its log`);
+    for (let index = last + 1; index <= member.last; index++) terms[index] = member.termAt(index)!;
   }
 
   #observeCommit(member: Observed): void {
@@ -115,14 +125,20 @@ export class Safety {
   }
 
   /** A member sent a message, after its write: a vote is given once, an answer is durable. */
-  promises(message: Message, durableLast: number): void {
+  promises(message: Message, disk: Disk): void {
     if (message.type === 'vote' && !message.pre) {
       this.#voted(message.from, message.term, message.from);
     } else if (message.type === 'vote-reply' && message.granted && !message.pre) {
       this.#voted(message.from, message.term, message.to);
-    } else if (message.type === 'append-reply' && message.ok) {
-      const name = `${message.from} acknowledged ${message.index}, its disk ends at ${durableLast}`;
-      assert.ok(message.index <= durableLast, name);
+    } else if (message.type === 'append-reply' && message.ok && message.term === disk.term) {
+      // What a later leader took back meanwhile is not asked: its term says it was heard first.
+      const { from, index } = message;
+      const name = `${from} acknowledged ${index}`;
+      assert.ok(index <= disk.last, `${name}, its disk ends at ${disk.last}`);
+      const asked = this.#leaders.get(message.term)?.terms[index];
+      const held = disk.termAt(index);
+      if (asked !== undefined && held !== undefined)
+        assert.is(held, asked, `${name}, its disk holds another entry there`);
     }
   }
 
@@ -143,9 +159,4 @@ function sameEntry(a: Entry, b: Entry): boolean {
     a.data === b.data &&
     JSON.stringify(a.config) === JSON.stringify(b.config)
   );
-}
-
-export function observed(node: RaftNode): Observed {
-  const { id, role, term, first, last, committed } = node.status();
-  return { id, role, term, first, last, committed, termAt: (index) => node.termAt(index) };
 }

@@ -11,7 +11,7 @@ import {
 } from '../../../core/raft/index.ts';
 import type { Chance } from './chance.ts';
 import type { Plan } from './plan.ts';
-import { observed, type Safety } from './safety.ts';
+import type { Safety } from './safety.ts';
 
 /** Whom a member tells what it did. */
 export interface Listener {
@@ -103,7 +103,7 @@ export class SimMember {
       this.#finish(this.node, this.#writing);
     }
     this.#apply();
-    if (this.node !== undefined) this.#safety.observe(observed(this.node));
+    if (this.node !== undefined) this.#safety.observe(this.node);
   }
 
   #begin(now: number, ready: Ready): void {
@@ -124,8 +124,13 @@ export class SimMember {
 
   #finish(node: RaftNode, ready: Ready): void {
     this.#write(ready);
+    const disk = {
+      term: this.storage.hardState().term,
+      last: this.storage.lastIndex(),
+      termAt: (index: number) => this.storage.term(index),
+    };
     for (const message of ready.messages) {
-      this.#safety.promises(message, this.storage.lastIndex());
+      this.#safety.promises(message, disk);
       this.#listener.send(message);
     }
     const { snapshot } = ready;

@@ -128,8 +128,9 @@ export class Simulation {
 
   #seeConfig({ node }: SimMember): void {
     if (node === undefined) return;
-    const { configPending, committed, config } = node.status();
-    if (configPending || committed <= this.#configSeenAt) return;
+    const { configPending, committed, config } = node;
+    // A new member knows none before the entry that brought it.
+    if (configPending || committed <= this.#configSeenAt || config.voters.length === 0) return;
     this.#configSeenAt = committed;
     if (config !== this.#config) this.#changes++;
     this.#config = config;
@@ -176,10 +177,13 @@ export class Simulation {
     this.#hostNews.push(this.#now + this.#plan.hostWatchInstants);
   }
 
-  /** Cuts the members in two, some links only one way. */
+  /** Cuts the members in two, or a leader off, some links only one way. */
   #cutSome(): void {
+    this.#network.heal();
     const ids = [...this.#members.keys()];
-    const left = new Set(ids.filter(() => this.#chance.hits(0.5)));
+    const leaders = this.#up().filter(({ node }) => node!.role === 'leader');
+    const alone = leaders.length > 0 && this.#chance.hits(0.5) && this.#chance.pick(leaders).id;
+    const left = new Set(ids.filter((id) => (alone ? id === alone : this.#chance.hits(0.5))));
     const oneWay = this.#chance.hits(this.#plan.oneWayShare);
     for (const a of left)
       for (const b of ids) {
@@ -191,15 +195,15 @@ export class Simulation {
   }
 
   #eachLeader(act: (leader: SimMember) => void): void {
-    for (const member of this.#up()) if (member.node!.status().role === 'leader') act(member);
+    for (const member of this.#up()) if (member.node!.role === 'leader') act(member);
   }
 
   #transfer({ node }: SimMember): void {
-    node!.transferTo(this.#chance.pick(node!.status().config.voters));
+    node!.transferTo(this.#chance.pick(node!.config.voters));
   }
 
   #changeMembers({ node }: SimMember): void {
-    const { config } = node!.status();
+    const { config } = node!;
     const members = membersOf(config);
     const member = this.#chance.pick(members);
     let change: ConfigChange;
@@ -256,9 +260,9 @@ export class Simulation {
   }
 
   #allUpToDate(): boolean {
-    const leaders = this.#up().filter(({ node }) => node!.status().role === 'leader');
+    const leaders = this.#up().filter(({ node }) => node!.role === 'leader');
     if (leaders.length !== 1) return false;
-    const { last, config, configPending } = leaders[0]!.node!.status();
+    const { last, config, configPending } = leaders[0]!.node!;
     if (configPending) return false;
     return membersOf(config).every((id) => this.#members.get(id)?.applied === last);
   }
