@@ -24,11 +24,14 @@ export function onAppend(m: Member, append: Append): void {
   acknowledge(m, append.from, last);
 }
 
-export function onHeartbeat(m: Member, { from, commit, round, rest }: Heartbeat): void {
+/** False when the leader counts on entries that are not here: this disk lost what it had said. */
+export function onHeartbeat(m: Member, { from, commit, round, rest }: Heartbeat): boolean {
   followLeader(m, from);
+  if (commit > m.log.last) return false;
   m.log.commitTo(commit);
   if (rest && mayRest(m, commit)) m.resting = true;
   m.send({ type: 'heartbeat-reply', from: m.id, to: from, term: m.term, round });
+  return true;
 }
 
 export function onSnapshot(m: Member, { from, snapshot }: InstallSnapshot): void {
