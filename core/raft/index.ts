@@ -5,11 +5,12 @@ export { entryBytes, LOG_FORMAT, NO_HARD_STATE, NOBODY, payloadBytes } from './e
 export { MemoryStorage } from './memory-storage.ts';
 export type { Message, MessageOf, MessageType } from './messages.ts';
 export { isMessage } from './messages.ts';
-export type { MemberStatus, RaftStatus, StepOutcome } from './node.ts';
 export { RaftNode } from './node.ts';
 export type { RaftLimits, RaftOptions } from './options.ts';
 export { DEFAULT_LIMITS } from './options.ts';
 export type { Accepted, Answer, Refusal, Refused } from './proposals.ts';
 export { REFUSALS } from './proposals.ts';
 export type { ReadGrant, Ready, Role, RoleStatus } from './ready.ts';
+export type { MemberStatus, RaftStatus } from './status.ts';
+export type { StepOutcome } from './step.ts';
 export type { RaftStorage } from './storage.ts';

@@ -1,15 +1,7 @@
 import { assert } from '../errors.ts';
 import { becomeFollower, forgetLeader } from './become.ts';
 import type { ConfigChange, Configuration } from './configuration.ts';
-import {
-  campaign,
-  campaignForTransfer,
-  inLease,
-  onOwnVoteDurable,
-  onVoteReply,
-  onVoteRequest,
-  tickElection,
-} from './election.ts';
+import { campaign, onOwnVoteDurable, tickElection } from './election.ts';
 import {
   bytesOf,
   type Entry,
@@ -20,18 +12,14 @@ import {
   type Payload,
   type Snapshot,
 } from './entry.ts';
-import { correct, onAppend, onHeartbeat, onSnapshot } from './following.ts';
 import { Member } from './member.ts';
-import type { Message, MessageOf, MessageType } from './messages.ts';
+import type { Message, MessageType } from './messages.ts';
 import type { RaftOptions } from './options.ts';
-import type { ProgressState } from './progress.ts';
 import { type Answer, propose, proposeChange, type Refusal } from './proposals.ts';
 import { askRead, confirmReads } from './reads.ts';
 import type { Ready, Role, RoleStatus } from './ready.ts';
 import {
   maybeCommit,
-  onAppendReply,
-  onHeartbeatReply,
   onSnapshotReport,
   onUnreachable,
   replicate,
@@ -39,64 +27,12 @@ import {
   tickLeader,
 } from './replication.ts';
 import { tickIdle, wake } from './rest.ts';
+import { type RaftStatus, roleStatusOf, statusOf } from './status.ts';
+import { FROM_LEADER, type StepOutcome, step } from './step.ts';
 import { startTransfer } from './transfer.ts';
 
-/** What became of a message; only `taken` ones had an effect beyond an answer. */
-export type StepOutcome =
-  | 'taken'
-  /** addressed to another member */
-  | 'not-for-me'
-  /** of an earlier term; its sender is told where that helps */
-  | 'stale-term'
-  /** asks for a vote against a leader that is alive */
-  | 'lease'
-  /** holds entries or a snapshot in a format that this build cannot read */
-  | 'newer-format'
-  /** claims what cannot be */
-  | 'senseless';
-
-export interface RaftStatus extends RoleStatus {
-  readonly id: MemberId;
-  readonly vote: MemberId;
-  readonly first: number;
-  readonly last: number;
-  readonly committed: number;
-  readonly handed: number;
-  readonly config: Configuration;
-  readonly configPending: boolean;
-  /** NOBODY unless this leader is handing its office over */
-  readonly transferee: MemberId;
-  readonly resting: boolean;
-  readonly droppedMessages: number;
-  /** of a leader: the other members as it sees them */
-  readonly members: readonly MemberStatus[];
-}
-
-export interface MemberStatus {
-  readonly id: MemberId;
-  readonly state: ProgressState;
-  readonly match: number;
-  readonly active: boolean;
-}
-
-type Handlers = {
-  readonly [Type in MessageType]: (m: Member, message: MessageOf<Type>) => unknown;
-};
-
-const HANDLERS: Handlers = {
-  append: onAppend,
-  'append-reply': (m, reply) => m.role !== 'leader' || onAppendReply(m, reply),
-  heartbeat: onHeartbeat,
-  'heartbeat-reply': (m, reply) => m.role !== 'leader' || onHeartbeatReply(m, reply),
-  vote: onVoteRequest,
-  'vote-reply': onVoteReply,
-  snapshot: onSnapshot,
-  'timeout-now': (m) => m.role === 'leader' || !m.mayCampaign || campaignForTransfer(m),
-};
-
-const FROM_LEADER: ReadonlySet<MessageType> = new Set(['append', 'heartbeat', 'snapshot']);
 /** What a leader may send before its own write: see Ready. */
-const EARLY: ReadonlySet<MessageType> = new Set([...FROM_LEADER, 'timeout-now'] as const);
+const EARLY: ReadonlySet<MessageType> = new Set<MessageType>([...FROM_LEADER, 'timeout-now']);
 
 /**
  * One member of one Raft group, without any I/O: time comes in by `tick`, messages by `step`,
@@ -113,7 +49,7 @@ export class RaftNode {
     this.#m = new Member(options);
     this.#durable = this.#m.hardState;
     becomeFollower(this.#m, this.#m.term, NOBODY);
-    this.#shown = this.#roleStatus();
+    this.#shown = roleStatusOf(this.#m);
   }
 
   get id(): MemberId {
@@ -181,38 +117,7 @@ export class RaftNode {
 
   /** Takes a message that another member sent. From a wire, it must have passed `isMessage`. */
   step(message: Message): StepOutcome {
-    const m = this.#m;
-    if (message.to !== m.id || message.from === m.id) return 'not-for-me';
-    if (isNewer(message)) return 'newer-format';
-    const outcome = this.#settleTerm(message);
-    if (outcome !== 'taken') return outcome;
-    if (message.type !== 'heartbeat-reply') wake(m);
-    const handler = HANDLERS[message.type] as (m: Member, message: Message) => unknown;
-    return handler(m, message) === false ? 'senseless' : 'taken';
-  }
-
-  /** Compares terms before anything else (section 5.1). */
-  #settleTerm(message: Message): StepOutcome {
-    const m = this.#m;
-    const { type, from, term } = message;
-    if (term > m.term) {
-      if (type === 'vote') {
-        wake(m);
-        if (!message.transfer && inLease(m)) return 'lease';
-        if (message.pre) return 'taken';
-      }
-      // A granted pre-vote names the term that its candidate would have.
-      if (type === 'vote-reply' && message.pre && message.granted) return 'taken';
-      becomeFollower(m, term, FROM_LEADER.has(type) ? from : NOBODY);
-      return 'taken';
-    }
-    if (term === m.term) return 'taken';
-    if (FROM_LEADER.has(type)) correct(m, from);
-    if (type === 'vote') {
-      const { pre } = message;
-      m.send({ type: 'vote-reply', from: m.id, to: from, term: m.term, pre, granted: false });
-    }
-    return 'stale-term';
+    return step(this.#m, message);
   }
 
   /** Appends payloads, all or none. See Accepted for what that promises. */
@@ -336,9 +241,9 @@ export class RaftNode {
 
   /**
    * A snapshot of the state machine, whose state after entry `index` is `data`; for the storage,
-   * which may then be compacted up to `index`. Undefined when a snapshot of the leader is on its way
-   * in and will replace it, when the storage has one that is as new, and as long as this member does
-   * not know the group's voters.
+   * which may then be compacted up to `index`. Undefined when a snapshot of the leader is on its
+   * way in and will replace it, when the storage has one that is as new, and as long as this member
+   * does not know the group's voters.
    */
   snapshotAt(index: number, data: Payload): Snapshot | undefined {
     const { log } = this.#m;
@@ -353,17 +258,7 @@ export class RaftNode {
   }
 
   status(): RaftStatus {
-    const m = this.#m;
-    const { first, last, committed, handed } = m.log;
-    const members = [...m.progress].map(([id, { state, match, active }]) => ({
-      id,
-      state,
-      match,
-      active,
-    }));
-    const { id, vote, config, configPending, transferee, resting, droppedMessages } = m;
-    const own = { id, vote, config, configPending, transferee, resting, droppedMessages, members };
-    return { ...this.#roleStatus(), ...own, first, last, committed, handed };
+    return statusOf(this.#m);
   }
 
   /** Term of an entry of the log as it stands, durable or not; undefined when it is not there. */
@@ -376,16 +271,11 @@ export class RaftNode {
     return this.#m.log.slice(from, to, Number.POSITIVE_INFINITY);
   }
 
-  #roleStatus(): RoleStatus {
-    const { role, term, leader } = this.#m;
-    return { role, term, leader };
-  }
-
   #changedStatus(): RoleStatus | undefined {
-    const { role, term, leader } = this.#m;
-    const shown = this.#shown;
-    if (role === shown.role && term === shown.term && leader === shown.leader) return undefined;
-    return { role, term, leader };
+    const now = roleStatusOf(this.#m);
+    const { role, term, leader } = this.#shown;
+    const same = now.role === role && now.term === term && now.leader === leader;
+    return same ? undefined : now;
   }
 }
 
@@ -397,12 +287,6 @@ function isEmpty(ready: Ready): boolean {
   const { status, hardState, snapshot } = ready;
   if (status !== undefined || hardState !== undefined || snapshot !== undefined) return false;
   const { entries, early, messages, committed, reads, lostReads } = ready;
-  return [entries, early, messages, committed, reads, lostReads].every(
-    ({ length }) => length === 0,
-  );
-}
-
-function isNewer(message: Message): boolean {
-  if (message.type === 'append') return message.entries.some(({ v }) => v > LOG_FORMAT);
-  return message.type === 'snapshot' && message.snapshot.v > LOG_FORMAT;
+  const lists = [entries, early, messages, committed, reads, lostReads];
+  return lists.every(({ length }) => length === 0);
 }

@@ -7,6 +7,8 @@ import {
   type MemberId,
   MemoryStorage,
   type Message,
+  type MessageOf,
+  type MessageType,
   NOBODY,
   type RaftLimits,
   RaftNode,
@@ -24,8 +26,8 @@ export interface Machine {
 }
 
 /**
- * Members of a group in one place, whose messages move only when told to. Member n draws (n - 1) / 10
- * for its election timeout, so that a lower id is more impatient.
+ * Members of a group in one place, whose messages move only when told to. Member n draws
+ * (n - 1) / 10 for its election timeout, so that a lower id is more impatient.
  */
 export class Group {
   readonly limits: Partial<RaftLimits>;
@@ -202,6 +204,11 @@ export class Group {
   terms(id: MemberId): (number | undefined)[] {
     const { node } = this.at(id);
     return node.entriesAt(node.first, node.last).map(({ term }) => term);
+  }
+
+  /** Messages of one type that are on their way. */
+  sent<Type extends MessageType>(type: Type): MessageOf<Type>[] {
+    return this.inFlight.filter((message) => message.type === type) as MessageOf<Type>[];
   }
 
   leaders(): MemberId[] {
