@@ -1,4 +1,4 @@
-import type { Figure } from './figures/index.ts';
+import type { Figure } from './figures/figure.ts';
 import type { Matrix, MatrixPoint } from './matrix.ts';
 import { describe } from './matrix.ts';
 import type { Summary } from './store.ts';

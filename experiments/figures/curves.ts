@@ -1,6 +1,7 @@
 import * as Plot from '@observablehq/plot';
 import type { Interval } from '../statistics.ts';
-import { backdrop, drawFigure, type Figure, seriesLine } from './document.ts';
+import { backdrop, drawFigure, seriesLine } from './document.ts';
+import type { Figure } from './figure.ts';
 import { shortNumber, strokesOf } from './style.ts';
 
 export interface CurveMeasure {

@@ -1,7 +1,8 @@
 import * as Plot from '@observablehq/plot';
 import { thinCdf } from '../statistics.ts';
 import type { RunColumns } from './data.ts';
-import { backdrop, drawFigure, type Figure, seriesLine } from './document.ts';
+import { backdrop, drawFigure, seriesLine } from './document.ts';
+import type { Figure } from './figure.ts';
 import { DURATION_TICKS, durationLabel, strokesOf } from './style.ts';
 
 /** Distribution of the interactivity delay of completed cells, one curve a run. */

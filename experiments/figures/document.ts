@@ -1,5 +1,6 @@
 import * as Plot from '@observablehq/plot';
 import { parseHTML } from 'linkedom';
+import type { Figure } from './figure.ts';
 import { FONT, GRID, INK, type Stroke } from './style.ts';
 
 /** One set of axes inside a figure. `options` are those of Plot; its size is set here. */
@@ -25,14 +26,6 @@ export interface FigureLayout {
   /** panels one below the other; those of one inner list stand side by side */
   readonly panels: readonly (readonly Panel[])[];
   readonly width?: number;
-}
-
-export interface Figure {
-  /** file name without its ending */
-  readonly name: string;
-  readonly title: string;
-  /** a complete SVG document, without any external resource */
-  readonly svg: string;
 }
 
 const WIDTH = 760;

@@ -1,6 +1,7 @@
 import * as Plot from '@observablehq/plot';
 import { integrateHours, type RunColumns, thinIndexes, thinPeaks, timeAxis } from './data.ts';
-import { backdrop, drawFigure, type Figure, type LegendEntry, seriesLine } from './document.ts';
+import { backdrop, drawFigure, type LegendEntry, seriesLine } from './document.ts';
+import type { Figure } from './figure.ts';
 import { type Stroke, shortNumber, strokeOf, strokesOf } from './style.ts';
 
 interface Series {

@@ -1,6 +1,7 @@
 import * as Plot from '@observablehq/plot';
 import { integrateHours, numberOf, type RunColumns, thinIndexes, timeAxis } from './data.ts';
-import { backdrop, drawFigure, type Figure, type Panel, seriesLine } from './document.ts';
+import { backdrop, drawFigure, type Panel, seriesLine } from './document.ts';
+import type { Figure } from './figure.ts';
 import { type Stroke, shortNumber, strokesOf } from './style.ts';
 
 /** Cost, revenue and margin of each run, and cost and margin as they develop over the trace. */

@@ -1,7 +1,8 @@
 import * as Plot from '@observablehq/plot';
 import { DELAY_STEPS, RUN_STEPS } from '../../core/record/columns.ts';
 import { numberOf, type RunColumns } from './data.ts';
-import { backdrop, drawFigure, type Figure, type Panel } from './document.ts';
+import { backdrop, drawFigure, type Panel } from './document.ts';
+import type { Figure } from './figure.ts';
 import { durationLabel, STEP_COLORS } from './style.ts';
 
 interface Part {

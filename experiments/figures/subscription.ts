@@ -1,6 +1,7 @@
 import * as Plot from '@observablehq/plot';
 import { type RunColumns, thinPeaks, timeAxis } from './data.ts';
-import { backdrop, drawFigure, type Figure, type LegendEntry, seriesLine } from './document.ts';
+import { backdrop, drawFigure, type LegendEntry, seriesLine } from './document.ts';
+import type { Figure } from './figure.ts';
 import { strokesOf } from './style.ts';
 
 /** Subscription ratio of each run over time, with the limit that placements obey. */

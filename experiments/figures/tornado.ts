@@ -1,5 +1,6 @@
 import * as Plot from '@observablehq/plot';
-import { backdrop, drawFigure, type Figure } from './document.ts';
+import { backdrop, drawFigure } from './document.ts';
+import type { Figure } from './figure.ts';
 import { shortNumber } from './style.ts';
 
 /** Effect of one option on one measure, against the run with every default. */
