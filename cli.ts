@@ -10,6 +10,7 @@ import { nearestWord } from './traces/suggest.ts';
 
 const INTERRUPTED = 130;
 const WIDEST = 100;
+const SEE_HELP = 'Add --help to see what there is.';
 
 /** package.json lies beside the source and above the build. */
 function version(): string {
@@ -46,7 +47,7 @@ function build(words: readonly string[]): Program {
 /** What yargs says about the command line, with a suggestion for an unknown word. */
 function usageError(message: string, at: Program): NbosError {
   const unknown = /^Unknown (argument|command)s?: (.+)$/.exec(message);
-  if (unknown === null) return new NbosError('usage', decapitalize(message.replaceAll('\n', ' ')));
+  if (unknown === null) return usageFault(message);
   const word = unknown[2]!.split(', ')[0]!;
   const known = knownWords(at);
   const option = nearestWord(word, known.options);
@@ -56,8 +57,26 @@ function usageError(message: string, at: Program): NbosError {
   return new NbosError(
     'usage',
     asOption ? `unknown option --${word}` : `unknown word "${word}"`,
-    near ? `Did you mean ${near}?` : 'Add --help to see what there is.',
+    near ? `Did you mean ${near}?` : SEE_HELP,
   );
+}
+
+/** The other complaints of yargs, in the form of all errors. */
+function usageFault(message: string): NbosError {
+  const missing = /^Missing required arguments?: (.+)$/.exec(message);
+  if (missing !== null) {
+    const names = missing[1]!.split(', ').map((name) => `--${name}`);
+    return new NbosError('usage', `${names.join(' and ')} must be given`, SEE_HELP);
+  }
+  const choice = /Argument: ([\w-]+), Given: (.+), Choices: (.+)$/.exec(oneLine(message));
+  if (choice !== null) {
+    const [, name, given, choices] = choice;
+    return new NbosError(
+      'usage',
+      `--${name}: expected one of ${choices!.replaceAll('"', '')}, found ${given}`,
+    );
+  }
+  return new NbosError('usage', decapitalize(oneLine(message)), SEE_HELP);
 }
 
 /** Options and commands that yargs knows at this point; its types leave both methods out. */

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { NbosError } from '../core/errors.ts';
 import { readJson } from '../traces/config-file.ts';
@@ -25,6 +25,12 @@ export interface ComparedFolders {
 export async function writeReport(folder: string): Promise<string[]> {
   if (!existsSync(folder))
     throw new NbosError('file-not-found', `${folder}: no such folder`, 'Name a folder of results.');
+  if (!statSync(folder).isDirectory())
+    throw new NbosError(
+      'file-not-found',
+      `${folder} is a file; expected a folder of results`,
+      'Name the folder that simulate, compare or experiment run wrote.',
+    );
   if (existsSync(join(folder, RUN_FILE))) return writeRunsReport(folder, [await loadRun(folder)]);
   if (existsSync(join(folder, ASSEMBLED))) return rewriteAssembled(folder);
   return writeCompareReport(folder);

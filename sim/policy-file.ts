@@ -29,6 +29,12 @@ export async function resolvePolicy(nameOrPath: string): Promise<ResolvedPolicy>
   if (Object.hasOwn(POLICIES, nameOrPath))
     return { policy: POLICIES[nameOrPath]!, hash: '', file: '' };
   if (isPath(nameOrPath)) return loadPolicyFile(nameOrPath);
+  if (existsSync(nameOrPath))
+    throw new NbosError(
+      'policy-invalid',
+      `${nameOrPath} is no policy file: its name does not end in .ts or .js`,
+      'Name a .ts or .js file whose default export is a policy.',
+    );
   throw new NbosError(
     'policy-unknown',
     `no policy is named "${nameOrPath}"`,

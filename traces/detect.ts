@@ -45,7 +45,26 @@ export async function detectFormat(path: string): Promise<TraceFormat> {
       `${path}: binary data; expected a trace`,
       'Check that the right file was named.',
     );
+  const near = nearest(columns);
+  if (near !== undefined)
+    throw new NbosError(
+      'trace-bad-header',
+      `${path}:1: no column ${near.lacking.join(', ')}, so it is not quite ${near.format}`,
+      `Expected ${near.title}; another format is named with --format.`,
+    );
   throw unknown(path, `the header "${header.length > 120 ? `${header.slice(0, 120)}…` : header}"`);
+}
+
+/** The format most of whose telling columns are there, with those that are not. */
+function nearest(columns: readonly string[]) {
+  const shares = TRACE_FORMATS.map((format) => {
+    const { title, tellingColumns: telling } = IMPORTERS[format];
+    const lacking = telling.filter((name) => !columns.includes(name));
+    return { format, title, lacking, share: 1 - lacking.length / Math.max(1, telling.length) };
+  });
+  return shares
+    .filter(({ share }) => share > 0.5 && share < 1)
+    .sort((a, b) => b.share - a.share)[0];
 }
 
 async function readHead(path: string): Promise<string> {

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { NbosError } from '../core/errors.ts';
 import { REPORTS, type ReportName } from '../core/record/columns.ts';
@@ -34,9 +34,11 @@ export interface CreateOptions {
 export class RunFolder {
   readonly path: string;
   readonly #open: CsvWriter[] = [];
+  readonly #isNew: boolean;
 
-  private constructor(path: string) {
+  private constructor(path: string, isNew: boolean) {
     this.path = path;
+    this.#isNew = isNew;
   }
 
   /**
@@ -45,6 +47,7 @@ export class RunFolder {
    * anything else; file-unwritable
    */
   static create(path: string, options: CreateOptions = {}): RunFolder {
+    const isNew = !existsSync(path);
     makeFolder(path);
     const names = readdirSync(path);
     const foreign = names.find((name) => !isOfRun(name));
@@ -67,7 +70,7 @@ export class RunFolder {
     } catch (error) {
       throw unwritable(path, error);
     }
-    return new RunFolder(path);
+    return new RunFolder(path, isNew);
   }
 
   /** A writer with the columns of that report. @throws NbosError file-unwritable */
@@ -88,9 +91,15 @@ export class RunFolder {
     writeWholeFile(join(this.path, RUN_FILE), `${JSON.stringify(record, null, 2)}\n`);
   }
 
-  /** Removes the temporaries of writers that were not closed. */
+  /** Removes the temporaries of writers that were not closed, and the folder where it was new. */
   abort(): void {
     for (const writer of this.#open) writer.abort();
+    if (!this.#isNew) return;
+    try {
+      rmdirSync(this.path);
+    } catch {
+      // Whole reports are in it: they stay, and without run.json they are no run.
+    }
   }
 }
 

@@ -137,7 +137,7 @@ class TableReader {
       if (error.code === 'CSV_MAX_RECORD_SIZE') this.#tooLong(before + lines);
       throw new NbosError(
         'trace-bad-value',
-        `${this.#path}:${before + lines}: ${error.message}`,
+        `${this.#path}:${before + lines}: a quote is missing or out of place`,
         'Correct the quotes: a quoted field opens and closes with ", and holds "" for a quote.',
       );
     } finally {

@@ -76,6 +76,12 @@ export const WINDOW_FLAGS: OptionTable = {
 };
 
 export function windowRequest(given: Arguments, seed: number) {
+  if (given['from'] !== undefined && given['window'] === undefined)
+    throw new NbosError(
+      'usage',
+      '--from: the start of a window that has no length',
+      'Add --window, such as --window 17.5h.',
+    );
   return {
     windowMs: numberOf(given, 'window'),
     fromMs: numberOf(given, 'from'),

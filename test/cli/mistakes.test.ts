@@ -49,7 +49,7 @@ test('unknown commands, options and keys come with a suggestion', () => {
 test('missing, double and ill-formed options are named', () => {
   refuses([], /^usage: name a command/);
   refuses(['trace'], /^usage: trace: name one of its commands/);
-  refuses(['simulate'], /^usage: .*trace/);
+  refuses(['simulate'], /^usage: --trace must be given\. Add --help/);
   refuses(['simulate', '--trace'], /^usage: /);
   const run = ['simulate', '--trace', 'x'];
   refuses([...run, '--hosts', 'many'], /^usage: --hosts: expected a whole number from 1/);
@@ -61,7 +61,11 @@ test('missing, double and ill-formed options are named', () => {
     [...run, '--set', 'replicas=4'],
     /^config-bad-value: --set: replicas: expected 1, 3 or 5/,
   );
-  refuses([...run, '--loop', 'round'], /^usage: /);
+  refuses(
+    [...run, '--loop', 'round'],
+    /^usage: --loop: expected one of closed, open, found "round"$/,
+  );
+  refuses([...run, '--from', '3h'], /^usage: --from: .* Add --window/);
   refuses(
     ['compare', '--trace', 'x', '--policies', 'lcp,,x'],
     /^usage: --policies: expected names/,
@@ -79,6 +83,27 @@ test('missing files are named', () => {
   refuses(['report', '/nowhere'], /^file-not-found: .*\/nowhere/);
   refuses(['explain', '/nowhere', '--session', 'a', '--cell', '0'], /^file-not-found: /);
 });
+
+test('a file where a folder is expected, and the reverse, is told apart', () =>
+  inFolder((dir) => {
+    writeFileSync(join(dir, 'mine.csv'), TIRESIAS);
+    const words = ['simulate', '--trace', 'mine.csv'];
+    refuses([...words, '--config', '.'], /^file-not-found: \.: a folder; expected a file/, dir);
+    refuses([...words, '--policy', 'mine.csv'], /^policy-invalid: mine\.csv .*\.ts or \.js/, dir);
+    refuses(['report', 'mine.csv'], /^file-not-found: mine\.csv is a file/, dir);
+  }));
+
+test('a table that lacks a column of the format it is nearest to is told so', () =>
+  inFolder((dir) => {
+    writeFileSync(join(dir, 'mine.csv'), TIRESIAS.replace('num_gpu', 'gpus'));
+    refuses(
+      ['trace', 'describe', 'mine.csv'],
+      /^trace-bad-header: mine\.csv:1: no column num_gpu, .*tiresias/,
+      dir,
+    );
+    writeFileSync(join(dir, 'mine.csv'), `${HEADER}\n0,1,0,0,"m,2,0\n`);
+    refuses(['trace', 'describe', 'mine.csv'], /mine\.csv:2: a quote is missing/, dir);
+  }));
 
 test('wrong columns and fields are named with file, row and column', async () => {
   await refusesTrace('a,b,c\n1,2,3\n', /^trace-bad-header: .*mine\.csv/);
@@ -235,7 +260,7 @@ test('Ctrl-C in the middle: exit 130, one line, nothing that passes for a result
     assert.is(status, 130, stderr);
     assert.is(stdout, '');
     assert.match(stderr, /(^|\n)interrupted: [^\n]+\n$/);
-    assert.equal(filesBelow(join(dir, 'run')), []);
+    assert.not.ok(existsSync(join(dir, 'run')));
     refuses(['report', 'run'], /^(run-incomplete|file-not-found): /, dir);
   }));
 
