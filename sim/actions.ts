@@ -114,8 +114,14 @@ export async function checkPolicyFile(given: Arguments): Promise<void> {
 export function showConfig(given: Arguments): Promise<void> {
   const rows = configTable();
   const text = textTable(
-    ['option', 'unit', 'default', 'source', 'meaning'],
-    rows.map((row) => [row.option, row.unit, shown(row.default), row.source, row.meaning]),
+    ['option', 'unit', 'default', 'source', 'meaning; values'],
+    rows.map((row) => [
+      row.option,
+      row.unit,
+      shown(row.default),
+      row.source,
+      `${row.meaning} (${row.values})`,
+    ]),
     { width: process.stdout.columns ?? 140 },
   );
   printResult(given, text, rows);

@@ -8,7 +8,7 @@ import {
   type PartialConfig,
 } from '../core/config/options.ts';
 import { NbosError } from '../core/errors.ts';
-import { formOf, schemaOf } from './config-schema.ts';
+import { formOf, MEMBERS, schemaOf } from './config-schema.ts';
 import { suggestion } from './suggest.ts';
 
 const NAMES = Object.keys(OPTIONS) as OptionName[];
@@ -28,8 +28,8 @@ export function readJson(path: string): unknown {
   try {
     text = readFileSync(path, 'utf8');
   } catch (error) {
-    const why = (error as NodeJS.ErrnoException).code === 'ENOENT' ? 'no such file' : String(error);
-    throw new NbosError('file-not-found', `${path}: ${why}`);
+    const why = UNREADABLE[(error as NodeJS.ErrnoException).code ?? ''] ?? String(error);
+    throw new NbosError('file-not-found', `${path}: ${why}`, 'Name a JSON file.');
   }
   try {
     return JSON.parse(text);
@@ -37,6 +37,13 @@ export function readJson(path: string): unknown {
     throw new NbosError('file-corrupt', `${path}: not JSON: ${jsonFault(text)}`);
   }
 }
+
+const UNREADABLE: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file',
+  EISDIR: 'a folder; expected a file',
+  ENOTDIR: 'no such file: a part of the path is not a folder',
+  EACCES: 'it may not be read',
+};
 
 function jsonFault(text: string): string {
   const offset = viableLength(text);
@@ -95,7 +102,10 @@ function parseValue(name: OptionName, option: Option, given: unknown, where: str
   const result = schema.safeParse(given);
   if (result.success) {
     if (name === 'replicas' && Number(result.data) % 2 === 0)
-      throw new NbosError('config-bad-value', `${where}: ${name}: expected 1, 3 or 5`);
+      throw new NbosError(
+        'config-bad-value',
+        `${where}: ${name}: expected 1, 3 or 5, found ${String(result.data)}`,
+      );
     return result.data;
   }
   const issue = result.error.issues[0]!;
@@ -114,21 +124,6 @@ function parseValue(name: OptionName, option: Option, given: unknown, where: str
     `${where}: ${place}: ${lower(issue.message)}, found ${JSON.stringify(found) ?? 'nothing'}`,
   );
 }
-
-const MEMBERS: Partial<Record<Option['type'], readonly string[]>> = {
-  'host-types': [
-    'name',
-    'gpus',
-    'cpuMillis',
-    'memoryMb',
-    'vramMb',
-    'gpuType',
-    'speed',
-    'maxHosts',
-    'pricePerHour',
-  ],
-  faults: ['atMs', 'kind', 'target', 'detail', 'forMs', 'factor'],
-};
 
 function lower(message: string): string {
   return message

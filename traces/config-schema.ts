@@ -7,6 +7,22 @@ const GPUS_OF_DEFAULT_HOST = 8;
 const PRICE_OF_DEFAULT_HOST = 24.48;
 const MANY = 1_000_000_000;
 
+/** Members of an entry of the options that are lists. */
+export const MEMBERS: Partial<Record<Option['type'], readonly string[]>> = {
+  'host-types': [
+    'name',
+    'gpus',
+    'cpuMillis',
+    'memoryMb',
+    'vramMb',
+    'gpuType',
+    'speed',
+    'maxHosts',
+    'pricePerHour',
+  ],
+  faults: ['atMs', 'kind', 'target', 'detail', 'forMs', 'factor'],
+};
+
 /** What a value of an option looks like, for errors and for `nbos config --defaults`. */
 export function formOf(option: Option): string {
   switch (option.type) {
@@ -24,9 +40,9 @@ export function formOf(option: Option): string {
     case 'sizes':
       return 'an object of sizes in MB by name';
     case 'host-types':
-      return 'a list of host types';
+      return `a list of {${MEMBERS['host-types']!.join(', ')}}`;
     case 'faults':
-      return 'a list of faults';
+      return `a list of {${MEMBERS.faults!.join(', ')}}, of kind ${FAULT_KINDS.join(', ')}`;
   }
 }
 

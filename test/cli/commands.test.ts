@@ -25,7 +25,10 @@ test('completion knows commands and options', () => {
 });
 
 test('config shows every option, for people and for machines', () => {
-  assert.match(works(['config', '--defaults']), /^replicas\s+replicas\s+1\s+code\s/m);
+  const table = works(['config', '--defaults']);
+  assert.match(table, /^replicas\s+replicas\s+1\s+code\s/m);
+  for (const value of ['littles-law', 'colab', 'host-loss', 'maxHosts', 'sjf'])
+    assert.match(table, value);
   const rows = JSON.parse(works(['config', '--json']));
   assert.equal(
     rows.find((row: { option: string }) => row.option === 'hosts'),
