@@ -47,7 +47,7 @@ export function comparisonText({ policies }: Comparison): string {
   const tables = [textTable(['measure', ...names], values, { right })];
   if (isRepeated && policies.length > 1) {
     const differences = rowsOf(({ measure, difference }) =>
-      shownInterval(difference, measure.unit),
+      shownInterval(difference, measure.unit === '%' ? 'points' : measure.unit),
     );
     const rows = differences.map((row) => [row[0]!, ...row.slice(2)]);
     tables.push(
@@ -71,9 +71,10 @@ function shownInterval({ mean, low, high }: Interval, unit: string): string {
 }
 
 function shownMeasure(value: number, unit: string): string {
-  if (unit === '%') return `${value.toFixed(1)} %`;
-  if (unit === '$') return `$${shortNumber(Math.round(value))}`;
   const sign = value < 0 ? '-' : '';
+  if (unit === '%') return `${value.toFixed(1)} %`;
+  if (unit === 'points') return `${value.toFixed(1)} points`;
+  if (unit === '$') return `${sign}$${shortNumber(Math.abs(Math.round(value)))}`;
   if (unit === 's') return `${sign}${formatDuration(Math.abs(value) * 1_000)}`;
   return shortNumber(unit === 'GPU-hours' ? Math.round(value * 10) / 10 : value);
 }

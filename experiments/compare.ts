@@ -123,7 +123,9 @@ export async function compare(options: CompareOptions): Promise<Comparison> {
         signal: options.signal,
         onProgress: (done) => options.onProgress?.(Math.min(cellsBefore + done, total), total),
         onWarning: (warning) => {
-          const whole = `${policy.name}: ${warning}`;
+          // Each seed has sessions of its own then, and so may have warnings of its own.
+          const from = options.resample ? `${policy.name}, seed ${seed}` : policy.name;
+          const whole = `${from}: ${warning}`;
           if (!warnings.has(whole)) options.onWarning?.(whole);
           warnings.add(whole);
         },

@@ -29,10 +29,17 @@ export function shownValue(value: string | number | undefined, form: Form): stri
   if (value === undefined || value === '') return '-';
   if (typeof value === 'string' || form === 'text') return String(value);
   if (!Number.isFinite(value)) return '-';
-  if (form === 'share') return `${(100 * value).toFixed(1)} %`;
+  if (form === 'share') return `${fixed(100 * value)} %`;
   if (form === 'time') return formatDuration(value);
-  if (form === 'money') return `$${shortNumber(Math.round(value))}`;
+  if (form === 'money') {
+    const dollars = Math.round(value);
+    return `${dollars < 0 ? '-' : ''}$${shortNumber(Math.abs(dollars))}`;
+  }
   return shortNumber(value);
+}
+
+function fixed(percent: number): string {
+  return percent.toLocaleString('en-US', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 }
 
 const COUNTS = ['sessions', 'cells', 'completed', 'aborted', 'rejected', 'unfinished'] as const;
