@@ -1,5 +1,5 @@
 import type { Execution } from './books/execution-book.ts';
-import { commitOn, devicesServe, type Host, releaseOn } from './books/host-book.ts';
+import { commitOn, countBound, devicesServe, type Host, releaseOn } from './books/host-book.ts';
 import type { Replica, Session } from './books/session-book.ts';
 import { addInto, fitsIn, type ResourceVector, subtractFrom } from './resources.ts';
 import { fact, type State } from './state.ts';
@@ -27,7 +27,7 @@ export function canCommit(
 /** Commits the execution's vector on a host and binds it. */
 export function commit(state: State, execution: Execution, host: Host): void {
   const { need } = execution;
-  commitOn(host, need, execution, state.config.deviceIds, state.now);
+  commitOn(host, need, execution, state.config.deviceIds);
   execution.host = host.id;
   state.totals.leasedGpuMillis += need.gpuMillis;
   bind(state, execution, host.id);
@@ -45,7 +45,7 @@ export function commit(state: State, execution: Execution, host: Host): void {
 export function uncommit(state: State, execution: Execution): void {
   const host = state.hosts[execution.host]!;
   const { need } = execution;
-  releaseOn(host, need, execution, state.config.deviceIds, state.now);
+  releaseOn(host, need, execution, state.config.deviceIds);
   execution.host = -1;
   state.totals.leasedGpuMillis -= need.gpuMillis;
   unbind(state, execution, host.id);
@@ -61,6 +61,7 @@ export function uncommit(state: State, execution: Execution): void {
 export function bind(state: State, execution: Execution, host: number): void {
   const { need } = execution;
   state.totals.committedGpuMillis += need.gpuMillis;
+  countBound(state.hosts[host]!, need.gpuMillis, state.now);
   state.scaling.dirty = true;
   fact(state, 'commit', host, execution.session, execution.cell, need.gpuMillis, '');
 }
@@ -68,6 +69,7 @@ export function bind(state: State, execution: Execution, host: number): void {
 export function unbind(state: State, execution: Execution, host: number): void {
   const { need } = execution;
   state.totals.committedGpuMillis -= need.gpuMillis;
+  countBound(state.hosts[host]!, -need.gpuMillis, state.now);
   state.scaling.dirty = true;
   fact(state, 'release', host, execution.session, execution.cell, need.gpuMillis, '');
 }
@@ -75,7 +77,7 @@ export function unbind(state: State, execution: Execution, host: number): void {
 /** Commits a whole session on the host of its replica, until the replica goes. */
 export function reserve(state: State, session: Session, replica: Replica, host: Host): void {
   const { need } = session;
-  commitOn(host, need, replica, state.config.deviceIds, state.now);
+  commitOn(host, need, replica, state.config.deviceIds);
   state.totals.leasedGpuMillis += need.gpuMillis;
   state.totals.reservedGpuMillis += need.gpuMillis;
   fact(state, 'reserve', host.id, session.id, -1, need.gpuMillis, '');
@@ -84,7 +86,7 @@ export function reserve(state: State, session: Session, replica: Replica, host: 
 
 export function unreserve(state: State, session: Session, replica: Replica, host: Host): void {
   const { need } = session;
-  releaseOn(host, need, replica, state.config.deviceIds, state.now);
+  releaseOn(host, need, replica, state.config.deviceIds);
   state.totals.leasedGpuMillis -= need.gpuMillis;
   state.totals.reservedGpuMillis -= need.gpuMillis;
   fact(state, 'unreserve', host.id, session.id, -1, need.gpuMillis, '');

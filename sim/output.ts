@@ -1,12 +1,10 @@
 import type { Config } from '../core/config/options.ts';
 import type { ReportName } from '../core/record/columns.ts';
-import type { State } from '../core/state.ts';
 import type { CsvWriter } from '../traces/csv.ts';
 import type { Oracle } from '../traces/oracle.ts';
 import { RunFolder } from '../traces/run-folder.ts';
-import type { Trace } from '../traces/trace.ts';
-import type { Recorder, RecorderTargets } from './recorder.ts';
-import { writeHosts, writeSessions, writeSummary } from './reports.ts';
+import type { RecorderTargets } from './recorder.ts';
+import { type EndedRun, writeHosts, writeSessions, writeSummary } from './reports.ts';
 import type { SimulateOptions } from './simulate.ts';
 import type { Summary } from './summary.ts';
 import { Timeline } from './timeline.ts';
@@ -50,10 +48,10 @@ export class Output {
   }
 
   /** Closes those and writes the others. */
-  close(trace: Trace, recorder: Recorder, state: State, summary: Summary): void {
+  close(run: EndedRun, summary: Summary): void {
     for (const writer of this.streams) writer.close();
-    writeSessions(this.csv('sessions.csv'), trace, recorder, state);
-    writeHosts(this.csv('hosts.csv'), state);
+    writeSessions(this.csv('sessions.csv'), run);
+    writeHosts(this.csv('hosts.csv'), run);
     writeSummary(this.csv('summary.csv'), summary);
   }
 

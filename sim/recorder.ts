@@ -117,7 +117,9 @@ export class Recorder implements Observer {
       }
       this.unfinished++;
       const ranMs = execution.steps[STEP.run]!;
-      this.addBusy(ranMs * this.gpuMillisOf(execution), at, ranMs);
+      const gpuMs = ranMs * this.gpuMillisOf(execution);
+      this.addBusy(gpuMs, at, ranMs);
+      this.busyGpuMsOf[execution.session]! += gpuMs;
       this.writeCell(execution, 'unfinished');
     }
   }

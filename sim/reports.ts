@@ -8,20 +8,24 @@ import type { Summary } from './summary.ts';
 const MS_PER_HOUR = 3_600_000;
 const GPU_MS_PER_HOUR = 1000 * MS_PER_HOUR;
 
+export interface EndedRun {
+  readonly trace: Trace;
+  readonly recorder: Recorder;
+  readonly state: State;
+  /** when it ended or was cut: what is open or up counts until then */
+  readonly endMs: number;
+}
+
 /** Writes sessions.csv, in the order of the trace. */
-export function writeSessions(
-  writer: CsvWriter | undefined,
-  trace: Trace,
-  recorder: Recorder,
-  state: State,
-): void {
+export function writeSessions(writer: CsvWriter | undefined, run: EndedRun): void {
   if (writer === undefined) return;
+  const { trace, recorder, state, endMs } = run;
   const { sessions, shapes, users } = trace;
   for (let id = 0; id < sessions.count; id++) {
     const session = state.sessions[id];
     if (session === undefined) continue; // never opened before the cut
     const closed = recorder.closedAt[id]!;
-    const openMs = (closed === -1 ? state.now : closed) - session.openedAt;
+    const openMs = (closed === -1 ? endMs : closed) - session.openedAt;
     const gpuMillis = shapes[sessions.shape[id]!]!.gpuMillis;
     const reserved = (gpuMillis * openMs) / GPU_MS_PER_HOUR;
     const busy = recorder.busyGpuMsOf[id]! / GPU_MS_PER_HOUR;
@@ -47,15 +51,15 @@ export function writeSessions(
 }
 
 /** Writes hosts.csv, in the order in which hosts were asked for. */
-export function writeHosts(writer: CsvWriter | undefined, state: State): void {
+export function writeHosts(writer: CsvWriter | undefined, { state, endMs }: EndedRun): void {
   if (writer === undefined) return;
   for (const host of state.hosts) {
     const gone = host.endAt !== -1;
-    const endAt = gone ? host.endAt : state.now;
+    const endAt = gone ? host.endAt : endMs;
     const upMs = host.upAt === -1 ? 0 : endAt - host.upAt;
     const provisioned = (host.spec.gpuMillis * upMs) / GPU_MS_PER_HOUR;
-    const under = gone ? 0 : host.committed.gpuMillis * (state.now - host.committedSince);
-    const committed = (host.committedGpuMs + under) / GPU_MS_PER_HOUR;
+    const under = gone ? 0 : host.boundGpuMillis * (endMs - host.boundSince);
+    const committed = (host.boundGpuMs + under) / GPU_MS_PER_HOUR;
     writer.row([
       host.id,
       state.hostTypes[host.type]!.name,

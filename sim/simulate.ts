@@ -3,6 +3,7 @@ import type { Config, HostType } from '../core/config/options.ts';
 import { NbosError } from '../core/errors.ts';
 import type { Policy } from '../core/policies/policy.ts';
 import type { ReportName } from '../core/record/columns.ts';
+import type { State } from '../core/state.ts';
 import { checkConfig } from '../traces/config-file.ts';
 import { NoteList } from '../traces/notes.ts';
 import { oracleOf } from '../traces/oracle.ts';
@@ -85,14 +86,15 @@ export async function simulate(options: SimulateOptions): Promise<RunResult> {
     const prepared = performance.now();
     await drive(engine, recorder, config, options, trace.cells.count);
     const driven = performance.now();
-    const late = closeRun(engine, recorder, config, horizonMs);
+    const { state } = engine.core;
+    const endMs = endOf(state, trace, config);
+    const late = closeRun(engine, recorder, config, endMs);
     for (const warning of late) options.onWarning?.(warning);
     warnings.push(...late);
-    const { state } = engine.core;
     const submitted = engine.workload.submitted;
     const basis = { trace, policy, config, oracle, recorder, horizonMs, submitted };
-    const summary = summarize({ ...basis, state });
-    output.close(trace, recorder, state, summary);
+    const summary = summarize({ ...basis, state, endMs });
+    output.close({ trace, recorder, state, endMs }, summary);
     const counts = { events: engine.events, effects: engine.effects };
     const timings: RunTimings = {
       prepareMs: prepared - started,
@@ -173,10 +175,16 @@ function isAnswered(
   );
 }
 
+/** When the run ended: with its last event, or at the cut where sessions were still to go on. */
+function endOf(state: State, trace: Trace, config: Config): number {
+  let closed = 0;
+  for (const session of state.sessions) if (session?.state === 'closed') closed++;
+  return closed < trace.sessions.count ? Math.max(state.now, config.untilMs) : state.now;
+}
+
 /** Counts what is left at the end; returns warnings about what could not drain. */
-function closeRun(engine: Engine, recorder: Recorder, config: Config, horizonMs: number): string[] {
+function closeRun(engine: Engine, recorder: Recorder, config: Config, cutAt: number): string[] {
   const { state } = engine.core;
-  const cutAt = config.untilMs > 0 ? Math.max(state.now, horizonMs) : state.now;
   recorder.finish();
   const before = recorder.unfinished;
   recorder.cut(cutAt, (execution) => {

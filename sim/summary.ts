@@ -1,7 +1,7 @@
 import type { Config } from '../core/config/options.ts';
 import type { Policy } from '../core/policies/policy.ts';
 import { SUMMARY_COLUMNS } from '../core/record/columns.ts';
-import type { Totals } from '../core/record/totals.ts';
+import { advanceTotals, type Totals } from '../core/record/totals.ts';
 import type { State } from '../core/state.ts';
 import type { Oracle } from '../traces/oracle.ts';
 import { oracleGpuMs, oracleHostGpuMs } from '../traces/oracle.ts';
@@ -23,13 +23,16 @@ export interface SummaryInput {
   readonly recorder: Recorder;
   readonly state: State;
   readonly horizonMs: number;
+  /** when the run ended or was cut */
+  readonly endMs: number;
   readonly submitted: number;
 }
 
 /** Computes every measure of DESIGN's headline list from what the recorder kept. */
 export function summarize(input: SummaryInput): Summary {
-  const { trace, policy, config, recorder, state, horizonMs } = input;
-  const { totals } = state;
+  const { trace, policy, config, recorder, state, horizonMs, endMs } = input;
+  const totals = { ...state.totals };
+  advanceTotals(totals, endMs, config.replicas);
   const horizon = recorder.atHorizon ?? totals;
   const provisioned = horizon.provisionedGpuMs / GPU_MS_PER_HOUR;
   const committed = horizon.committedGpuMs / GPU_MS_PER_HOUR;
@@ -41,8 +44,8 @@ export function summarize(input: SummaryInput): Summary {
     replicas: config.replicas,
     hosts_max: config.hosts,
     horizon_ms: horizonMs,
-    drained_ms: state.now,
-    sessions: trace.sessions.count,
+    drained_ms: endMs,
+    sessions: openedSessions(state),
     cells: input.submitted,
     completed: recorder.statistics.completed,
     aborted: recorder.aborted,
@@ -78,6 +81,11 @@ export function summarize(input: SummaryInput): Summary {
   const summary: Summary = {};
   for (const { name } of SUMMARY_COLUMNS) summary[name] = measures[name] ?? '';
   return summary;
+}
+
+/** Sessions that were opened before the run ended or was cut; all of them, when it was not. */
+function openedSessions({ sessions }: State): number {
+  return sessions.reduce((opened, session) => opened + (session === undefined ? 0 : 1), 0);
 }
 
 /** Cost, revenue and margin up to the horizon, in dollars. */

@@ -49,9 +49,11 @@ export interface Host {
   end: 'up' | 'released' | 'lost' | 'failed';
   /** since when nothing is placed here; -1 when something is */
   emptySince: number;
-  /** totals for hosts.csv */
-  committedGpuMs: number;
-  committedSince: number;
+  /** GPU-millis bound to executions: `committed` holds those of whole sessions too */
+  boundGpuMillis: number;
+  /** totals for hosts.csv; GPU-ms bound to executions up to `boundSince` */
+  boundGpuMs: number;
+  boundSince: number;
   executions: number;
   replicasMax: number;
 }
@@ -84,8 +86,9 @@ export function newHost(id: number, typeIndex: number, type: HostType, at: numbe
     endAt: -1,
     end: 'up',
     emptySince: -1,
-    committedGpuMs: 0,
-    committedSince: 0,
+    boundGpuMillis: 0,
+    boundGpuMs: 0,
+    boundSince: 0,
     executions: 0,
     replicasMax: 0,
   };
@@ -176,10 +179,7 @@ export function commitOn(
   need: Readonly<ResourceVector>,
   lease: Lease,
   deviceIds: boolean,
-  at: number,
 ): void {
-  host.committedGpuMs += host.committed.gpuMillis * (at - host.committedSince);
-  host.committedSince = at;
   subtractFrom(host.idle, need);
   addInto(host.committed, need);
   assert(host.idle.gpuMillis >= 0, `host ${host.id} is over-committed`);
@@ -192,10 +192,7 @@ export function releaseOn(
   need: Readonly<ResourceVector>,
   lease: Lease,
   deviceIds: boolean,
-  at: number,
 ): void {
-  host.committedGpuMs += host.committed.gpuMillis * (at - host.committedSince);
-  host.committedSince = at;
   addInto(host.idle, need);
   subtractFrom(host.committed, need);
   assert(host.committed.gpuMillis >= 0, `host ${host.id} released more than was committed`);
@@ -220,4 +217,11 @@ export function restoreDevice(host: Host, device: number): void {
 
 export function excludedGpuMillis(host: Host): number {
   return 1000 * countBits(host.excludedDevices);
+}
+
+/** Counts GPUs that an execution binds (above 0) or gives back. */
+export function countBound(host: Host, gpuMillis: number, at: number): void {
+  host.boundGpuMs += host.boundGpuMillis * (at - host.boundSince);
+  host.boundSince = at;
+  host.boundGpuMillis += gpuMillis;
 }

@@ -164,7 +164,7 @@ export const SUMMARY_COLUMNS: readonly Column[] = [
   integer('replicas', 'replicas of a kernel'),
   integer('hosts_max', 'most hosts allowed'),
   integer('horizon_ms', 'end of the trace, or of the cut: GPU-hours are integrated up to here'),
-  integer('drained_ms', 'when the last work ended'),
+  integer('drained_ms', 'when the last work ended, or the run was cut'),
   integer('sessions', 'sessions opened'),
   integer('cells', 'cells submitted'),
   integer('completed', 'cells completed'),

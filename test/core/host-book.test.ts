@@ -57,14 +57,14 @@ test('leases, shares and exclusions add up; devices belong to one lease each', (
   const property = fc.property(fc.array(ACTION, { maxLength: 80 }), (actions) => {
     const host = newHost(0, 0, TYPE, 0);
     let held: Held[] = [];
-    for (const [at, { what, need, which }] of actions.entries()) {
+    for (const { what, need, which } of actions) {
       if (what === 'commit' && fitsIn(need, host.idle) && devicesServe(host, need.gpuMillis)) {
         const lease: Held = { need, devices: 0, sharedDevice: -1 };
-        commitOn(host, need, lease, true, at);
+        commitOn(host, need, lease, true);
         held.push(lease);
       } else if (what === 'release' && held.length > 0) {
         const lease = held.splice(which % held.length, 1)[0]!;
-        releaseOn(host, lease.need, lease, true, at);
+        releaseOn(host, lease.need, lease, true);
       } else if (what === 'exclude') {
         const bit = 1 << (which % GPUS);
         if ((host.excludedDevices & bit) !== 0) continue;
@@ -72,7 +72,7 @@ test('leases, shares and exclusions add up; devices belong to one lease each', (
         // As its caller does: what holds the device ends at once.
         for (const lease of held) {
           const uses = (lease.devices & bit) !== 0 || lease.sharedDevice === which % GPUS;
-          if (uses) releaseOn(host, lease.need, lease, true, at);
+          if (uses) releaseOn(host, lease.need, lease, true);
         }
         held = held.filter(
           (lease) => lease.devices !== 0 || lease.sharedDevice !== -1 || lease.need.gpuMillis === 0,
@@ -115,10 +115,10 @@ test('a share goes to the fullest device with room, whole GPUs to free ones', ()
   const host = newHost(0, 0, TYPE, 0);
   const lease = (): Lease => ({ devices: 0, sharedDevice: -1 });
   const [a, b, c, d] = [lease(), lease(), lease(), lease()];
-  commitOn(host, vectorForGpus(600), a, true, 0);
-  commitOn(host, vectorForGpus(700), b, true, 0);
-  commitOn(host, vectorForGpus(300), c, true, 0);
-  commitOn(host, vectorForGpus(4000), d, true, 0);
+  commitOn(host, vectorForGpus(600), a, true);
+  commitOn(host, vectorForGpus(700), b, true);
+  commitOn(host, vectorForGpus(300), c, true);
+  commitOn(host, vectorForGpus(4000), d, true);
   assert.equal([a.sharedDevice, b.sharedDevice, c.sharedDevice, d.devices], [0, 1, 1, 0b111100]);
   assert.ok(devicesServe(host, 400));
   assert.not.ok(devicesServe(host, 500));
