@@ -15,7 +15,8 @@ export interface BenchResult {
 
 /** What each `*.bench.ts` exports; it prints nothing but its progress, to standard error. */
 export interface Bench {
-  run(): Promise<BenchResult[]>;
+  /** results, or why the bench is left out on this machine */
+  run(): Promise<BenchResult[] | string>;
 }
 
 /** The middle value; of an even number of values the mean of the middle two. */

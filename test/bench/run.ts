@@ -24,14 +24,22 @@ async function main(wanted: readonly string[]): Promise<number> {
   }
   console.log(machine());
   let missed = 0;
+  const leftOut: string[] = [];
   for (const name of wanted.length > 0 ? wanted : files.keys()) {
     console.log(`\n${name}`);
     const bench = (await import(pathToFileURL(join(FOLDER, files.get(name)!)).href)) as Bench;
     const results = await bench.run();
+    if (typeof results === 'string') {
+      console.log(`  left out: ${results}`);
+      leftOut.push(name);
+      continue;
+    }
     console.log(table(results));
     missed += results.filter((result) => verdict(result) === 'MISSED').length;
   }
-  console.log(`\n${missed === 0 ? 'every target met' : `${missed} targets missed`}`);
+  const verdictOnAll = missed === 0 ? 'every target measured was met' : `${missed} targets missed`;
+  const rest = leftOut.length === 0 ? '' : `; left out: ${leftOut.join(', ')}`;
+  console.log(`\n${verdictOnAll}${rest}`);
   return missed === 0 ? 0 : 1;
 }
 
