@@ -94,6 +94,8 @@ export function endPromise(state: State, claimant: Claimant): void {
 
 /** GPU-millis of waiting executions that no pending host will serve. */
 export function unmatchedGpuMillis(state: State): number {
+  // While nothing waits, thousands of pending hosts must not be looked at after every step.
+  if (state.queue.gpuMillis === 0) return 0;
   let matched = 0;
   for (const id of state.pending) matched += state.hosts[id]!.promised.gpuMillis;
   return Math.max(0, state.queue.gpuMillis - matched);
