@@ -32,14 +32,13 @@ export async function comparePolicies(given: Arguments): Promise<void> {
   const policies = commaList('policies', demandedText(given, 'policies'));
   const layers = await configLayers(given);
   const source = sourceOf(given, demandedText(given, 'trace'));
-  const { trace, notes, hostTypes } = await loadSource(given, source);
+  const { trace, notes, recordedOn } = await loadSource(given, source);
   printImportNotes(given, notes);
-  const recorded = hostTypes ? [{ hostTypes }] : [];
   const out = textOf(given, 'out');
   const comparison = await withBar(given, {
     trace,
     policies,
-    config: Object.assign({}, ...recorded, ...layers),
+    config: Object.assign({}, recordedOn, ...layers),
     seeds: numberOf(given, 'seeds'),
     resample: isSet(given, 'resample'),
     out,

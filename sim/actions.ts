@@ -28,10 +28,10 @@ export async function simulateOne(given: Arguments): Promise<void> {
   const layers = await configLayers(given);
   configFor(policy, ...layers);
   const source = sourceOf(given, demandedText(given, 'trace'));
-  const { trace, notes, hostTypes } = await loadSource(given, source);
+  const { trace, notes, recordedOn } = await loadSource(given, source);
   printImportNotes(given, notes);
   // The hosts that a trace was recorded on, unless the user says otherwise.
-  const config = configFor(policy, ...(hostTypes ? [{ hostTypes }] : []), ...layers);
+  const config = configFor(policy, recordedOn, ...layers);
   const progress = startProgress(policy.name, { unit: 'cells', quiet: isSet(given, 'quiet') });
   const out = textOf(given, 'out');
   const started = performance.now();

@@ -58,6 +58,12 @@ export function configFor(policy: Policy, ...layers: readonly PartialConfig[]): 
       `no placement is named "${config.placement}"`,
       suggestion(config.placement, Object.keys(PLACEMENTS)),
     );
+  if (config.queueOrder === 'policy' && policy.order === undefined)
+    throw new NbosError(
+      'config-bad-value',
+      `queueOrder=policy: the policy ${policy.name} has no function \`order\``,
+      'Choose fifo or sjf, or a policy that has one.',
+    );
   if (config.replicas > 1 && !policy.replicated)
     throw new NbosError(
       'config-bad-value',

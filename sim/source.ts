@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { HostType } from '../core/config/options.ts';
+import type { HostType, PartialConfig } from '../core/config/options.ts';
 import { type Arguments, numberOf } from '../traces/command-line.ts';
 import { resample, sample } from '../traces/sample.ts';
 import type { ImportNote, Trace } from '../traces/trace.ts';
@@ -30,13 +30,18 @@ export function sourceOf(given: Arguments, path: string): TraceSource {
 export interface SourcedTrace {
   readonly trace: Trace;
   readonly notes: readonly ImportNote[];
-  /** hosts that the trace was recorded on, where it says */
-  readonly hostTypes: readonly HostType[] | undefined;
+  /** options of the hosts that the trace was recorded on; empty where it does not say */
+  readonly recordedOn: PartialConfig;
 }
 
 export async function loadSource(given: Arguments, source: TraceSource): Promise<SourcedTrace> {
   const { trace, notes, hostTypes } = await loadWithProgress(given, source.path, source.import);
   const cut = source.window === undefined ? trace : sample(trace, source.window);
   const drawn = source.resample === undefined ? cut : resample(cut, source.resample);
-  return { trace: drawn, notes, hostTypes };
+  return { trace: drawn, notes, recordedOn: hostTypes ? allHosts(hostTypes) : {} };
+}
+
+/** All hosts of a node list may be up at once. */
+function allHosts(hostTypes: readonly HostType[]): PartialConfig {
+  return { hostTypes, hosts: hostTypes.reduce((sum, { maxHosts }) => sum + maxHosts, 0) };
 }

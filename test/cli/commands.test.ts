@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { CELL_COLUMNS, SUMMARY_COLUMNS } from '../../core/record/columns.ts';
+import { dataFile } from '../traces/scratch.ts';
 import { ended, filesBelow, inFolder, nbos, start, TIRESIAS, works } from './nbos.ts';
 
 test('help lists every command, the version is that of the package', () => {
@@ -105,6 +106,18 @@ test('flags win over settings, settings over the file, the file over the policy'
     const { summary } = JSON.parse(works([...words, '--set', 'hosts=8', '--seed', '4'], dir));
     assert.equal([summary.replicas, summary.hosts_max, summary.seed], [5, 8, 4]);
   }));
+
+test('a node list gives the hosts of a run, all of them, unless --hosts says otherwise', () => {
+  const words = ['simulate', '--trace', dataFile('openb-pods.csv'), '--json', '--quiet'];
+  words.push('--nodes', dataFile('openb-nodes.csv'));
+  const hostsMax = (more: string[]): number =>
+    JSON.parse(works([...words, ...more])).summary.hosts_max;
+  assert.is(
+    hostsMax([]),
+    readFileSync(dataFile('openb-nodes.csv'), 'utf8').trim().split('\n').length - 1,
+  );
+  assert.is(hostsMax(['--hosts', '5']), 5);
+});
 
 test('compare shows policies side by side, with intervals over seeds', () =>
   inFolder((dir) => {

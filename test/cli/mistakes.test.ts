@@ -65,6 +65,7 @@ test('missing, double and ill-formed options are named', () => {
     [...run, '--loop', 'round'],
     /^usage: --loop: expected one of closed, open, found "round"$/,
   );
+  refuses([...run, '--set', 'queueOrder=policy'], /^config-bad-value: queueOrder=policy: .*order/);
   refuses([...run, '--from', '3h'], /^usage: --from: .* Add --window/);
   refuses(
     ['compare', '--trace', 'x', '--policies', 'lcp,,x'],
