@@ -5,12 +5,13 @@ import { fileURLToPath } from 'node:url';
 import type { FileResult } from './run-file.ts';
 import type { Skip } from './skip.ts';
 
-const USAGE = `node dist/test/run.js [--real] [--jobs N] [--dir DIR] [PART OF A FILE'S NAME …]
+const USAGE = `node dist/test/run.js [--real] [--jobs N] [--dir DIR] [--patience N] [PART OF A FILE'S NAME …]
 
 Runs test files, each in a process of its own, and ends with the line "N passed, N failed".
   --real    only the files that need real parts (*.real.test), which are left out otherwise
   --jobs N  files at once (default 2)
   --dir DIR run the built files below DIR instead of this project's
+  --patience N  multiplies every time limit, for runs over more seeds
 A file raises its time limit with a comment of its own line: // time-limit: 300 s`;
 
 const DEFAULT_LIMIT_S = 120;
@@ -20,6 +21,7 @@ interface Options {
   real: boolean;
   jobs: number;
   dir: string;
+  patience: number;
   filters: string[];
 }
 
@@ -36,17 +38,19 @@ interface Outcome {
 }
 
 function readOptions(words: readonly string[]): Options {
-  const options: Options = { real: false, jobs: 2, dir: HERE, filters: [] };
+  const options: Options = { real: false, jobs: 2, dir: HERE, patience: 1, filters: [] };
   const queue = [...words];
   for (let word = queue.shift(); word !== undefined; word = queue.shift()) {
     if (word === '--real') options.real = true;
     else if (word === '--jobs') options.jobs = Number(queue.shift());
+    else if (word === '--patience') options.patience = Number(queue.shift());
     else if (word === '--dir') options.dir = resolve(queue.shift() ?? '');
     else if (word.startsWith('-')) throw new Error(`unknown option ${word}\n\n${USAGE}`);
     else options.filters.push(word);
   }
   if (!Number.isInteger(options.jobs) || options.jobs < 1)
     throw new Error(`--jobs wants a whole number from 1\n\n${USAGE}`);
+  if (!(options.patience >= 1)) throw new Error(`--patience wants a number from 1\n\n${USAGE}`);
   return options;
 }
 
@@ -70,8 +74,8 @@ function limitSeconds(file: string): number {
 const running = new Set<ChildProcess>();
 
 /** Runs one file to its end, its crash or its time limit. */
-function runFile(file: string, name: string): Promise<Outcome> {
-  const limit = limitSeconds(file);
+function runFile(file: string, name: string, patience: number): Promise<Outcome> {
+  const limit = limitSeconds(file) * patience;
   const started = performance.now();
   // Its own process group, so that what a test started ends with it.
   const child = fork(join(HERE, 'run-file.js'), [file], { silent: true, detached: true });
@@ -159,7 +163,7 @@ async function runAll(options: Options): Promise<boolean> {
   const outcomes: Outcome[] = [];
   const worker = async (): Promise<void> => {
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-      const outcome = await runFile(file, nameOf(file));
+      const outcome = await runFile(file, nameOf(file), options.patience);
       outcomes.push(outcome);
       report(outcome, options.real);
     }
