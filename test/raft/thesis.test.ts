@@ -140,7 +140,7 @@ test('9.6: a grant of an earlier pre-vote does not count in a later one', () => 
   group.node(1).step({ type: 'heartbeat', ...BEAT, term: 4 });
   group.tick(1, 20);
   assert.is(group.node(1).role, 'pre-candidate');
-  group.node(1).step({ type: 'vote-reply', from: 2, ...reply, term: 2 });
+  group.node(1).step({ type: 'vote-reply', from: 2, ...reply, term: 4 });
   assert.is(group.node(1).role, 'pre-candidate');
   group.node(1).step({ type: 'vote-reply', from: 2, ...reply, term: 5 });
   assert.is(group.node(1).role, 'candidate');

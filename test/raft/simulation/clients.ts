@@ -125,6 +125,7 @@ export class Clients {
   lostRead(read: number): void {
     const pending = this.#reads.get(read);
     if (pending === undefined) return;
+    pending.operation.lost = true;
     this.#close(pending.operation);
     this.#reads.delete(read);
   }

@@ -8,7 +8,7 @@ export interface Operation {
   readonly value?: string;
   /** an append's answer: where its value stands in the list, from 0 */
   position?: number;
-  /** the client learned that its append will never happen */
+  /** the client learned that it will never happen */
   lost?: boolean;
   /** a read's answer: the whole list */
   values?: readonly string[];

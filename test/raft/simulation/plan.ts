@@ -40,14 +40,17 @@ export function planOf(seed: number): Plan {
   const some = (share: number, most: number): number =>
     chance.hits(share) ? chance.next() * most : 0;
   const electionTicks = chance.between(5, 12);
+  const checkQuorum = chance.hits(0.7);
+  const memberChange = some(0.6, 0.1);
   return {
     seed,
     voters: chance.pick([1, 2, 3, 3, 3, 3, 4, 5, 5]),
     limits: {
       electionTicks,
       heartbeatTicks: chance.between(1, 2),
-      preVote: chance.hits(0.7),
-      checkQuorum: chance.hits(0.7),
+      // Against a removed member that does not know it, one of them is needed.
+      preVote: chance.hits(0.7) || (!checkQuorum && memberChange > 0),
+      checkQuorum,
       restAfterTicks: chance.hits(0.3) ? chance.between(2, 10) : 0,
       maxMessageBytes: chance.pick([1, 100, 400, 1_000_000]),
       maxInflight: chance.pick([1, 2, 4, 64]),
@@ -71,7 +74,7 @@ export function planOf(seed: number): Plan {
     maxWriteInstants: chance.pick([0, 0, 1, 5, 15]),
     clockSkew: some(0.5, 0.6),
     transfer: some(0.5, 0.05),
-    memberChange: some(0.6, 0.1),
+    memberChange,
     snapshotEvery: chance.hits(0.6) ? chance.between(2, 40) : 0,
     keepEntries: chance.pick([0, 0, 3, 20]),
     clients: chance.between(1, 6),

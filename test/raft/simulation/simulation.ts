@@ -229,13 +229,15 @@ export class Simulation {
     }
     const { electionTicks } = this.#plan.limits;
     // One entry at a time where the plan says so, and a snapshot that is given up meanwhile.
-    const bound = 60 * electionTicks! + 6 * this.#safety.committed;
+    const longest = Math.max(...this.#up().map(({ node }) => node!.last));
+    const bound = 60 * electionTicks! + 8 * longest;
     this.#within(bound, 'no leader that appends', () => this.#appendSomewhere());
     this.#within(bound, 'members do not get up to date', () => this.#allUpToDate());
     let read: ReturnType<Clients['read']>;
     this.#within(bound, 'no leader that reads', () => {
       this.#eachLeader((leader) => {
-        read ??= this.#clients.read(leader);
+        // A late message of the first phase may still depose a leader, and with it the read.
+        if (read === undefined || read.lost) read = this.#clients.read(leader);
       });
       return read?.values !== undefined;
     });
