@@ -85,8 +85,8 @@ export async function checkOne(given: Arguments): Promise<void> {
     : '';
   const lines = [
     ...warnings.map((finding) => findingLine(finding)),
-    `${path}: ${usable ? 'usable' : 'not usable'}; ${size}${errors.length} errors, ` +
-      `${warnings.length} kinds of warnings`,
+    `${path}: ${usable ? 'usable' : 'not usable'}; ${size}kinds of errors: ${errors.length}, ` +
+      `of warnings: ${warnings.length}`,
   ];
   printResult(given, lines.join('\n'), { path, usable, findings });
   const [first] = errors;

@@ -1,4 +1,4 @@
-// time-limit: 3600 s
+// time-limit: 300 s
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { planOf } from './simulation/plan.ts';
