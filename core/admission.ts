@@ -1,6 +1,7 @@
 import type { Execution } from './books/execution-book.ts';
 import { devicesServe, type Host } from './books/host-book.ts';
 import type { Session } from './books/session-book.ts';
+import type { HostType } from './config/options.ts';
 import { canCommit } from './ledger.ts';
 import type { Refusal } from './reasons.ts';
 import { fitsIn, type ResourceVector } from './resources.ts';
@@ -58,13 +59,21 @@ export function couldEverFit(
   need: Readonly<ResourceVector>,
   gpuType: string,
 ): boolean {
-  return state.hostTypes.some(
-    (type) =>
-      need.gpuMillis <= type.gpus * 1000 &&
-      need.cpuMillis <= type.cpuMillis &&
-      need.memoryMb <= type.memoryMb &&
-      need.vramMb <= type.vramMb &&
-      (gpuType === '' || gpuType === type.gpuType),
+  return state.hostTypes.some((type) => typeHolds(type, need, gpuType));
+}
+
+/** Whether an empty host of the type can hold it. */
+export function typeHolds(
+  type: HostType,
+  need: Readonly<ResourceVector>,
+  gpuType: string,
+): boolean {
+  return (
+    need.gpuMillis <= type.gpus * 1000 &&
+    need.cpuMillis <= type.cpuMillis &&
+    need.memoryMb <= type.memoryMb &&
+    need.vramMb <= type.vramMb &&
+    (gpuType === '' || gpuType === type.gpuType)
   );
 }
 

@@ -1,5 +1,6 @@
+import { typeHolds } from './admission.ts';
 import { type Host, newHost } from './books/host-book.ts';
-import { addInto, fitsIn, type ResourceVector, subtractFrom, vector } from './resources.ts';
+import { addInto, type ResourceVector, subtractFrom } from './resources.ts';
 import type { State } from './state.ts';
 
 /**
@@ -15,10 +16,7 @@ export function hostsInAll(state: State): number {
 /** The first host type that fits and is below its maximum; -1 when there is none. */
 function typeFor(state: State, need: Readonly<ResourceVector>, gpuType: string): number {
   return state.hostTypes.findIndex(
-    (type, index) =>
-      fitsIn(need, vector(type.cpuMillis, type.memoryMb, type.gpus * 1000, type.vramMb)) &&
-      (gpuType === '' || gpuType === type.gpuType) &&
-      state.hostsOfType[index]! < type.maxHosts,
+    (type, index) => typeHolds(type, need, gpuType) && state.hostsOfType[index]! < type.maxHosts,
   );
 }
 

@@ -34,6 +34,8 @@ export class SimCluster {
   private readonly traits: SessionTraits;
   /** work done before a suspension, per session, ms at rate 1 */
   private readonly workDone: Float64Array;
+  /** last cell whose run ended, per session; -1 before the first */
+  private readonly lastCell: Int32Array;
   /** when each data set is on each host, by host x data sets + data set */
   private readonly datasetReady = new Map<number, number>();
   private readonly hasFaults: boolean;
@@ -52,6 +54,7 @@ export class SimCluster {
     this.faults = faults;
     this.traits = new SessionTraits(trace, latencies);
     this.workDone = new Float64Array(trace.sessions.count);
+    this.lastCell = new Int32Array(trace.sessions.count).fill(-1);
     this.hasFaults = config.containerFailureShare > 0 || config.yieldShare > 0;
   }
 
@@ -143,7 +146,7 @@ export class SimCluster {
       : 0;
     let stateReadMs = 0;
     if (effect.readState) {
-      const bytes = this.traits.stateBytes(session, cell - 1);
+      const bytes = this.traits.stateBytes(session, this.lastCell[session]!);
       const starts = this.faults.storeServesAtMs(now + migrationMs) - now - migrationMs;
       stateReadMs = starts + this.latencies.stateReadMs(bytes, session, cell, attempt);
     }
@@ -204,7 +207,7 @@ export class SimCluster {
     const { session, cell, attempt, host } = effect;
     const datasetMs = Math.max(0, this.fetchDataset(session, cell, host, now) - now);
     if (!effect.readState) return datasetMs;
-    const bytes = this.traits.stateBytes(session, cell - 1);
+    const bytes = this.traits.stateBytes(session, this.lastCell[session]!);
     const waits = this.faults.storeServesAtMs(now) - now;
     const readMs = waits + this.latencies.stateReadMs(bytes, session, cell, attempt);
     return Math.max(datasetMs, readMs);
@@ -231,6 +234,7 @@ export class SimCluster {
   /** Schedules the reply of a run that has just been released. */
   released(execution: number, run: Run, now: number): void {
     const { session, cell, attempt } = run;
+    this.lastCell[session] = cell;
     run.commitMs = 0;
     if (run.writeState === 'background' && this.config.replyAfter !== 'run') {
       run.commitMs = this.latencies.raftCommitMs(run.voters, session, cell, attempt);

@@ -38,13 +38,10 @@ export class SessionTraits {
     return named === -1 ? this.drawnDataset[session]! : named;
   }
 
-  /** Bytes of large state after the last cell before `cell` that says so. */
+  /** Bytes of large state after this cell; of the session's draw where the trace gives none. */
   stateBytes(session: number, cell: number): number {
-    const first = this.trace.sessions.firstCell[session]!;
-    if (cell < 0 || this.trace.sessions.firstCell[session + 1]! === first) {
-      return this.drawnBytes[session]!;
-    }
-    const given = this.trace.cells.stateBytes[first + cell]!;
+    if (cell < 0) return this.drawnBytes[session]!;
+    const given = this.trace.cells.stateBytes[this.at(session, cell)]!;
     return given < 0 ? this.drawnBytes[session]! : given;
   }
 

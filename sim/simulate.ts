@@ -11,7 +11,7 @@ import { fitToHosts } from '../traces/oversize.ts';
 import type { ImportNote, Trace } from '../traces/trace.ts';
 import { Engine } from './engine.ts';
 import { Output } from './output.ts';
-import { overloadWarnings } from './overload.ts';
+import { everyoneWaits, overloadWarnings } from './overload.ts';
 import { type Explained, Recorder } from './recorder.ts';
 import { type Summary, summarize } from './summary.ts';
 
@@ -149,8 +149,12 @@ async function drive(
   recorder.watch(engine.core.state);
   const until = config.untilMs > 0 ? config.untilMs : Number.POSITIVE_INFINITY;
   const { explain } = options;
+  let moved = -1;
   while (engine.advance(SLICE, until)) {
     options.onProgress?.(engine.replies, total);
+    const movedBefore = moved;
+    moved = engine.replies + engine.workload.submitted;
+    if (moved === movedBefore && until === Number.POSITIVE_INFINITY && isStuck(engine)) return;
     if (explain !== undefined && isAnswered(engine, recorder, explain)) return;
     // A turn of the event loop, so that signals are seen.
     await new Promise((resolve) => setImmediate(resolve));
@@ -159,6 +163,14 @@ async function drive(
     }
   }
   options.onProgress?.(engine.replies, total);
+}
+
+/**
+ * Whether nothing is left but work that waits, while hosts that never come up are asked for again
+ * and again: looked at when a whole slice brought no cell and no reply.
+ */
+function isStuck({ workload, core }: Engine): boolean {
+  return workload.isExhausted && everyoneWaits(core.state);
 }
 
 function isAnswered(

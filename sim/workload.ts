@@ -33,6 +33,11 @@ export class Workload {
     return this.opened === this.trace.sessions.count;
   }
 
+  /** Whether no cell comes any more unless a session that waits is answered. */
+  get isExhausted(): boolean {
+    return this.allOpened && (!this.open || this.submitted === this.trace.cells.count);
+  }
+
   /** A session has opened: its first cell and the next session are on their way. */
   sessionOpened(session: number): void {
     const { sessions, cells } = this.trace;
