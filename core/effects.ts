@@ -153,7 +153,7 @@ export type FactKind =
   | 'unreserve'
   | 'commit'
   | 'release'
-  | 'choose'
+  | 'keep'
   | 'refuse'
   | 'wait'
   | 'migrate'

@@ -22,7 +22,6 @@ export const ERROR_CODES = {
   'trace-empty': 'A trace without any session.',
   'trace-oversize': 'A cell that needs more than any host has.',
   'trace-unreachable': 'A sample or synthesis that cannot meet what was asked.',
-  'run-overload': 'A run that cannot drain.',
   'run-incomplete': 'A run folder without its closing run.json.',
   'run-mismatch': 'A run folder or result that belongs to another configuration.',
   'experiment-invalid': 'An experiment file that is not valid.',

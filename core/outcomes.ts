@@ -26,7 +26,7 @@ export function current(state: State, slot: number, ticket: number): Execution |
 }
 
 /** Ends the binding of a running execution to its host and devices. */
-export function endRun(state: State, session: Session, execution: Execution): Host {
+function endRun(state: State, session: Session, execution: Execution): Host {
   const host = state.hosts[execution.host]!;
   host.running--;
   state.totals.running--;

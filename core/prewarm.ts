@@ -60,7 +60,7 @@ function leastPooledHost(state: State): Host | undefined {
 }
 
 /** How many containers a cluster-wide pool should hold now. */
-export function clusterTarget(state: State): number {
+function clusterTarget(state: State): number {
   if (state.config.prewarmPool === 'fixed') return state.config.prewarmFixed;
   rollWindow(state);
   const { pool, now, config } = state;

@@ -19,7 +19,6 @@ export const REASONS = {
   'rejected-kernel-queue-full': 'the queue of its kernel was full',
   'rejected-attempts': 'every attempt failed and the limit was reached',
   'rejected-too-large': 'no host type could ever hold it',
-  'rejected-session-closed': 'its session was closed before it could start',
   'aborted-executor-lost': 'its executor was lost while it ran',
 } as const;
 
@@ -39,7 +38,6 @@ export const REFUSALS = {
   'too-small': 'the host is smaller than the request',
   'subscription-limit': 'its subscription ratio would exceed the limit',
   reserved: 'it is reserved for an execution that waited too long',
-  'other-pool': 'it belongs to another pool of the policy',
   yielded: 'its replica yielded this execution already',
 } as const;
 

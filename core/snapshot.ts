@@ -117,6 +117,7 @@ export function restoreState(state: State, source: Snapshot): void {
   state.policyTimerArmed = copy.policyTimerArmed;
   state.held = copy.held;
   state.fresh.push(...copy.fresh);
+  for (const key of Object.keys(state.policyState)) delete state.policyState[key];
   Object.assign(state.policyState, copy.policyState);
   state.reservations = copy.reservations;
   for (const host of state.hosts) {

@@ -103,6 +103,7 @@ function reserveForOldest(state: State, host: Host): void {
   host.reservedFor = oldest.id;
   oldest.reservation = host.id;
   state.reservations++;
+  fact(state, 'keep', host.id, oldest.session, oldest.cell, oldest.need.gpuMillis, '');
 }
 
 /** Whether the host could serve the execution once enough of it is idle. */

@@ -177,9 +177,11 @@ function sentence({ fact, host, gpuMillis, detail }: Explained): string {
     case 'release':
       return `${gpus} are released on host ${host}`;
     case 'reserve':
-      return `host ${host} is reserved for it, because it waited too long`;
+      return `${gpus} are reserved on host ${host} for its container`;
     case 'unreserve':
-      return `host ${host} is reserved for it no more`;
+      return `${gpus} are reserved no more on host ${host}`;
+    case 'keep':
+      return `host ${host} takes no other work until it fits there, because it waited too long`;
     case 'suspend':
       return `the policy suspends it on host ${host}`;
     case 'reject':

@@ -165,7 +165,7 @@ function shown(effect: Effect): string[] {
         `reply ${effect.session}/${effect.cell} ${effect.status}: ${outcome(effect.execution)}`,
       ];
     case 'fact':
-      return effect.fact === 'refuse' || effect.fact === 'migrate'
+      return ['refuse', 'migrate', 'keep'].includes(effect.fact)
         ? [
             `fact ${effect.fact} ${effect.session}/${effect.cell} host ${effect.host} ${effect.detail}`,
           ]

@@ -5,7 +5,7 @@ import type { Placement } from './placement.ts';
 const CLASSES = [1000, 2000, 4000, 8000] as const;
 
 /** The pool, 1 to 4, of an execution that needs `gpuMillis`. */
-export function poolClassOf(gpuMillis: number): number {
+function poolClassOf(gpuMillis: number): number {
   const at = CLASSES.findIndex((most) => gpuMillis <= most);
   return at === -1 ? CLASSES.length : at + 1;
 }

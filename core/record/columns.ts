@@ -146,7 +146,7 @@ export const EVENT_COLUMNS: readonly Column[] = [
   integer('time_ms', 'moment'),
   text(
     'event',
-    'host-up, host-down, reserve, unreserve, commit, release, start, reply, migrate, reject, fault …',
+    'host-up, host-down, reserve, unreserve, commit, release, wait, keep, refuse, migrate, start, suspend, reply, reject, replica-lost',
   ),
   integer('host', 'host concerned; -1 for none'),
   text('session_id', 'session concerned; empty for none'),

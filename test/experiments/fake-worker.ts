@@ -13,7 +13,7 @@ serveRuns(async (run, folder, onProgress) => {
   writeFileSync(join(folder, 'trail.txt'), run.title);
   onProgress(1, 2);
   const { queueLimit } = run.config;
-  if (queueLimit === FAILS) throw new NbosError('run-overload', 'it cannot drain', 'More hosts.');
+  if (queueLimit === FAILS) throw new NbosError('policy-failed', 'it cannot drain', 'More hosts.');
   if (queueLimit === CRASHES) process.kill(process.pid, 'SIGKILL');
   if (queueLimit === HANGS) await sleep(600_000);
   await sleep(20);

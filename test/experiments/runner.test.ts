@@ -128,13 +128,13 @@ test('a failed run is named with the command that repeats it; the others are kep
   const error = await refuses(
     () => run(what, out),
     'experiment-failed',
-    /fake, trace demo, policy reservation, .*queueLimit=666, seed 1: run-overload: it cannot drain.*1 more runs failed/,
+    /fake, trace demo, policy reservation, .*queueLimit=666, seed 1: policy-failed: it cannot drain.*1 more runs failed/,
   );
   const repeat = /--only ([0-9a-f]+)$/.exec(error.hint);
   assert.match(error.hint, `nbos experiment run fake.json --out ${out} --only `);
   assert.is(readdirSync(join(out, 'runs')).length, 2);
   assert.not(existsSync(join(out, 'results.csv')));
-  await refuses(() => run(what, out, { only: repeat![1]! }), 'experiment-failed', /run-overload/);
+  await refuses(() => run(what, out, { only: repeat![1]! }), 'experiment-failed', /policy-failed/);
 });
 
 test('a worker that dies fails its run and no other', async () => {
