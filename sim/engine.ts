@@ -72,11 +72,6 @@ export class Engine {
     this.workload = new Workload(trace, config, this.heap, latencies);
   }
 
-  /** Moment of the next event; Infinity when there is none. */
-  get nextAt(): number {
-    return this.heap.peekAtMs();
-  }
-
   /**
    * Handles up to `most` events, none later than `until`. False once nothing is left to do.
    */
