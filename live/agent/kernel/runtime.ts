@@ -1,0 +1,79 @@
+import type { JupyterMessage } from '../../jupyter/message.ts';
+import type { Delta, KernelMeta, SubmitEntry, Unit } from '../../log/entries.ts';
+
+/**
+ * One kernel process on this host with everything that talks to it. It knows nothing of replication:
+ * a replica's controller tells it what to run and what state to take, and gets told what happened.
+ */
+export interface KernelRuntime {
+  readonly pid: number;
+  readonly state: 'starting' | 'ready' | 'busy' | 'dead';
+  /** Resolves once kernel_info is answered and the helper is in. Rejects with `kernel-failed`. */
+  start(): Promise<void>;
+  /** Runs one cell; resolves after reply, idle and the helper's record of what changed. */
+  run(cell: CellRun): Promise<CellResult>;
+  /** Brings the process to exactly this state, in one go; only on a process that runs nothing. */
+  apply(state: StateUpdate): Promise<ApplyResult>;
+  /** What has changed since the last record while nothing ran; null for nothing. */
+  collect(): Promise<Delta | null>;
+  /** The user asked for a save inside the running cell. Set by whoever runs cells. */
+  onSaved: (delta: Delta) => void;
+  /** Passes a client's message on; what comes back arrives through `onMessage`. */
+  send(channel: 'shell' | 'control' | 'stdin', message: JupyterMessage): void;
+  /** Everything from the kernel but the helper's own traffic, reply and idle of `run`. */
+  onMessage: (channel: 'shell' | 'control' | 'stdin' | 'iopub', message: JupyterMessage) => void;
+  onDeath: (exit: string) => void;
+  /** interrupt_request, then SIGINT when it is not answered within a second. */
+  interrupt(): Promise<void>;
+  /** SIGSTOP and SIGCONT, for fencing. */
+  pause(): void;
+  resume(): void;
+  /** Normal priority from now on. */
+  prioritize(): void;
+  /** shutdown_request, 5 s, SIGTERM, SIGKILL; with `now` SIGKILL at once. Removes its folder. */
+  stop(now?: boolean): Promise<void>;
+}
+
+export interface RuntimeOptions {
+  meta: KernelMeta;
+  /** 0700 directory for connection file, sockets, helper and spool; short enough for sockets */
+  directory: string;
+  /** the host's blob directory for this kernel; spooled blobs are moved here */
+  blobs: string;
+  niced: boolean;
+  /** ms without word from its agent after which the process ends itself */
+  orphanMs: number;
+}
+
+export interface CellRun {
+  cell: number;
+  attempt: number;
+  count: number;
+  devices: readonly number[];
+  request: SubmitEntry;
+}
+
+export interface CellResult {
+  /** execute_reply as received */
+  reply: JupyterMessage;
+  /** what changed; null when the helper could not say (its error is in `helperError`) */
+  delta: Delta | null;
+  helperError: string;
+  runMs: number;
+  captureMs: number;
+}
+
+/** From the state a process has to the table's: the units that differ. */
+export interface StateUpdate {
+  /** nothing of before remains; false when `units` and `dropped` are relative to what it has */
+  reset: boolean;
+  units: readonly Unit[];
+  dropped: readonly string[];
+  /** last execution count given */
+  count: number;
+}
+
+export interface ApplyResult {
+  /** units that could not be loaded; they stay as they were and are told to the user */
+  failed: readonly { unit: string; names: readonly string[]; message: string }[];
+}

@@ -1,0 +1,212 @@
+import type { Message } from '../../core/raft/index.ts';
+import type {
+  AbortEntry,
+  CellTimings,
+  KernelMeta,
+  LogEntry,
+  SubmitEntry,
+  Unreplicated,
+} from '../log/entries.ts';
+
+/**
+ * Everything said between gateway and agents and among agents. A message is a JSON head, `t` names
+ * its kind, followed by binary frames where the kind has them. Every link begins with `hello`,
+ * which carries the format's version; a newer one is refused with a message.
+ */
+export const WIRE_FORMAT = 1;
+
+/** A replica's Raft member and the host it is on. */
+export interface MemberAddress {
+  member: number;
+  host: string;
+}
+
+// ---- gateway → agent: requests, each answered by {ok: true, …} or {ok: false, code, message} ----
+
+export type GatewayRequest =
+  /** `members`: all first members with their hosts, or the current ones when `joins`. Answered once
+   * the Raft member exists; `replica-ready` or `replica-failed` follows when its process is usable. */
+  | {
+      t: 'start-replica';
+      meta: KernelMeta;
+      member: number;
+      members: readonly MemberAddress[];
+      joins: boolean;
+      /** a standby's process starts with less priority */
+      niced: boolean;
+      /** pooled process to take, or '' */
+      pooled: string;
+    }
+  /** Ends process and Raft member, and removes its files. */
+  | { t: 'stop-replica'; kernel: string; member: number }
+  /** Answered when committed (or refused); forwarded to the leader by the agent asked. */
+  | { t: 'propose'; kernel: string; entries: readonly LogEntry[] }
+  /** Adds `member` as learner, waits until it has caught up, promotes it, then removes `replaces`. */
+  | { t: 'change-members'; kernel: string; add?: MemberAddress; remove?: number }
+  /** interrupt_request on control, SIGINT when it is not answered. */
+  | { t: 'interrupt'; kernel: string; member: number }
+  | { t: 'start-pooled'; pooled: string; spec: string; argv: readonly string[] }
+  | { t: 'stop-pooled'; pooled: string }
+  /** Sends again the outputs of the kernel numbered `from` and later, as `output`. */
+  | { t: 'resend-outputs'; kernel: string; from: number }
+  | { t: 'report' }
+  | { t: 'fault'; fault: AgentFault };
+
+export type AgentFault =
+  | { kind: 'kill-replica'; kernel: string; member: number }
+  | { kind: 'fail-next'; kernel: string }
+  | { kind: 'yield-next'; kernel: string; times: number }
+  | { kind: 'disconnect'; forMs: number }
+  | { kind: 'slow'; delayMs: number; forMs: number }
+  | { kind: 'disk-full'; forMs: number };
+
+// ---- gateway → agent: without an answer ----
+
+export type GatewayNotice =
+  /** First word to an agent that said hello: who else there is. Sent again when that changes. */
+  | { t: 'hosts'; hosts: readonly HostAddress[] }
+  /** A client's message for the kernel's process. Frames: header, parent, metadata, content, buffers… */
+  | { t: 'to-kernel'; kernel: string; member: number; channel: 'shell' | 'control' | 'stdin' }
+  /** All clients have outputs up to this number; the agent may forget those of ended cells. */
+  | { t: 'outputs-seen'; kernel: string; upTo: number }
+  | { t: 'gateway-beat'; at: number };
+
+export interface HostAddress {
+  host: string;
+  /** tcp endpoint of its peer socket */
+  peer: string;
+  /** its CURVE public key, Z85 */
+  key: string;
+}
+
+// ---- agent → gateway ----
+
+export type AgentNotice =
+  | AgentHello
+  | { t: 'agent-beat'; at: number; positions: readonly KernelPosition[] }
+  | { t: 'replica-ready'; kernel: string; member: number; startMs: number }
+  | { t: 'replica-failed'; kernel: string; member: number; code: string; message: string }
+  /** Its process is gone; the agent starts it again and `replica-ready` follows. */
+  | { t: 'process-died'; kernel: string; member: number; exit: string }
+  | { t: 'pooled-ready'; pooled: string }
+  | { t: 'pooled-failed'; pooled: string; message: string }
+  /** An entry was applied. Every member says it; the first one counts. */
+  | { t: 'applied'; kernel: string; member: number; index: number; entry: AppliedEntry }
+  /** The target could not take it: no GPU, or told to. Nothing of it ran. */
+  | { t: 'yielded'; kernel: string; cell: number; attempt: number; member: number }
+  /**
+   * A message on iopub, in order, each once. `seq` counts per kernel across cells and executors;
+   * `cell` is -1 when its parent is not a cell's request. Frames as of `to-kernel`.
+   */
+  | { t: 'output'; kernel: string; member: number; seq: number; cell: number; attempt: number }
+  /** An answer on shell or control, or a question on stdin. */
+  | { t: 'from-kernel'; kernel: string; member: number; channel: 'shell' | 'control' | 'stdin' }
+  | { t: 'lost-quorum'; kernel: string; member: number }
+  | {
+      t: 'kernel-state';
+      kernel: string;
+      unreplicated: readonly Unreplicated[];
+      pinned: readonly string[];
+      stateBytes: number;
+      savedMs: number;
+    };
+
+/** Entries as the gateway needs them: states and bodies of requests left out. */
+export type AppliedEntry =
+  | { type: 'create'; meta: KernelMeta }
+  | { type: 'submit'; cell: number; session: string; msgId: string; duplicate: boolean }
+  | { type: 'start'; cell: number; attempt: number; epoch: number; executor: number; won: boolean }
+  | {
+      type: 'end';
+      cell: number;
+      attempt: number;
+      /** false when something else had decided the cell before */
+      won: boolean;
+      executor: number;
+      reply: { content: string; metadata: string };
+      lastOutput: number;
+      timings: CellTimings;
+    }
+  | { type: 'abort'; won: boolean; entry: AbortEntry }
+  | { type: 'reset'; epoch: number }
+  | { type: 'other' };
+
+export interface AgentHello {
+  t: 'hello';
+  v: number;
+  host: string;
+  pid: number;
+  peer: string;
+  key: string;
+  gpus: number;
+  cpuMillis: number;
+  memoryMb: number;
+  vramMb: number;
+  kernels: readonly KernelReport[];
+  pooled: readonly string[];
+}
+
+export interface KernelPosition {
+  kernel: string;
+  member: number;
+  role: 'leader' | 'follower' | 'learner' | 'candidate';
+  applied: number;
+  /** of the process: starting, ready (usable and in step), behind (being brought in step), dead */
+  process: 'starting' | 'ready' | 'behind' | 'dead';
+  pid: number;
+}
+
+/** All that an agent knows of a kernel: from these a gateway without any memory goes on. */
+export interface KernelReport extends KernelPosition {
+  meta: KernelMeta;
+  members: readonly MemberAddress[];
+  leader: number;
+  epoch: number;
+  /** member of the last START, 0 before the first */
+  executor: number;
+  nextCell: number;
+  nextAttempt: number;
+  /** last execution count given */
+  count: number;
+  /** accepted and undecided, oldest first */
+  open: readonly OpenCell[];
+  /** the latest decided ones, for clients that missed the reply; at most 64 */
+  decided: readonly DecidedCell[];
+  outputs: { first: number; next: number; seen: number };
+  unreplicated: readonly Unreplicated[];
+  pinned: readonly string[];
+  stateBytes: number;
+}
+
+export interface OpenCell {
+  submit: SubmitEntry;
+  /** 0 until a START is committed */
+  attempt: number;
+  executor: number;
+  devices: readonly number[];
+  count: number;
+}
+
+export interface DecidedCell {
+  cell: number;
+  session: string;
+  msgId: string;
+  /** header of the request as JSON text, the parent of a late reply */
+  header: string;
+  count: number;
+  entry: Extract<AppliedEntry, { type: 'end' | 'abort' }>;
+}
+
+// ---- agent ↔ agent ----
+
+export type PeerMessage =
+  | { t: 'peer-hello'; v: number; host: string }
+  | { t: 'peer-beat'; at: number; echo: number; resting: readonly string[] }
+  /** Messages of several Raft groups in one frame's worth; payload bytes follow as frames. */
+  | { t: 'raft'; groups: readonly { kernel: string; messages: readonly Message[] }[] }
+  | { t: 'forward'; id: number; kernel: string; entries: readonly LogEntry[] }
+  | { t: 'forwarded'; id: number; ok: boolean; code: string; leader: number }
+  /** One frame: the chunk at `offset`. */
+  | { t: 'blob'; kernel: string; hash: string; offset: number; total: number }
+  | { t: 'blob-stored'; kernel: string; hash: string; ok: boolean; message: string }
+  | { t: 'want-blob'; kernel: string; hash: string };
