@@ -210,7 +210,7 @@ export interface Unit {
 
 /** Bytes by content. Inline up to 64 KiB, else a file in the blob directory of each member's host. */
 export interface Blob {
-  /** hex of the content's BLAKE2b-256; the file's name */
+  /** hex of the content's SHA-256; the file's name */
   hash: string;
   bytes: number;
   /** hex HMAC-SHA256 of `hash` under the kernel's state key */
