@@ -1,4 +1,20 @@
-/** Answers of the admin API under /nbos, read by the commands. All need a token; faults need more. */
+import type { Config } from '../core/config/options.ts';
+import type { Event } from '../core/events.ts';
+
+/**
+ * The admin API under /nbos, read by the commands. All routes need a token; what is not one's own
+ * kernel needs an admin's. Errors: a fitting status with {code, message, hint}.
+ *
+ *   GET    /nbos/status                    SystemStatus
+ *   GET    /nbos/kernels/ID/cells          CellRecord[], oldest first
+ *   GET    /nbos/kernels/ID/cells/MSGID    {outputs}: nbformat outputs of one cell so far
+ *   POST   /nbos/kernels/ID/migrate        MigrateRequest, answered by MigrateAnswer when done
+ *   POST   /nbos/faults                    FaultRequest, 204
+ *   GET    /nbos/journal                   NDJSON of JournalLine, oldest first
+ *   GET    /nbos/tokens                    TokenRecord[]
+ *   POST   /nbos/tokens                    {name, admin}, answered by TokenRecord with `token`
+ *   DELETE /nbos/tokens/NAME               204
+ */
 
 /** GET /nbos/status */
 export interface SystemStatus {
@@ -64,3 +80,56 @@ export interface MigrateRequest {
   /** host to move to, else the core's choice */
   to?: string;
 }
+
+export interface MigrateAnswer {
+  /** replica that was moved */
+  replica: string;
+  from: string;
+  to: string;
+}
+
+/** A cell that the gateway knows: waiting, running, or among the latest ended ones. */
+export interface CellRecord {
+  cell: number;
+  msgId: string;
+  /** execution count, 0 before it has one */
+  count: number;
+  state: 'waiting' | 'running' | 'ended' | 'aborted';
+  /** source as sent */
+  code: string;
+  /** id of the notebook's cell where the client sends it (metadata `cellId`), else '' */
+  cellId: string;
+}
+
+export interface TokenRecord {
+  name: string;
+  admin: boolean;
+  /** ISO time */
+  createdAt: string;
+  /** only in the answer that makes it */
+  token?: string;
+}
+
+/**
+ * One line of the exported journal: what core was given and what it answered, so that a run can be
+ * repeated. Every start of a gateway opens a new part with `start`: core begins afresh there.
+ */
+export type JournalLine =
+  | {
+      t: 'start';
+      v: 1;
+      /** name of the policy, or path of its file */
+      policy: string;
+      config: Config;
+      /** ms since the epoch at which `at` is 0 */
+      epochMs: number;
+    }
+  /** The next event that core was given. */
+  | { t: 'event'; event: Event }
+  /** A session's number in the events below belongs to this kernel. */
+  | { t: 'session'; session: number; kernel: string; user: string; path: string; name: string }
+  /**
+   * Hash of all effects of this part so far: hex SHA-256 over the texts `JSON.stringify(effects)` +
+   * '\n' of each event, in order. Written at least at the end.
+   */
+  | { t: 'effects'; events: number; hash: string };
