@@ -39,6 +39,15 @@ export const ERROR_CODES = {
   'snapshot-invalid': 'A snapshot that does not fit the configuration or the version.',
   'invariant-violated': 'A bug: the books contradict themselves.',
   'event-invalid': 'An event that no sane driver sends.',
+  'message-invalid': 'A Jupyter message or frame that is not one.',
+  'request-invalid': 'A request to the gateway with a missing or wrong field.',
+  'spec-unknown': 'A kernelspec that is not installed.',
+  quota: 'A user who has as many kernels as allowed.',
+  'kernel-failed': 'A kernel that did not start or answer.',
+  'migrate-refused': 'A replica that cannot move.',
+  'bind-insecure': 'An address that others reach, without TLS.',
+  'user-exists': 'A user who has a token already.',
+  'user-unknown': 'A user without a token.',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;
