@@ -40,7 +40,7 @@ export function startReplicaContainer(
   container.execution = execution === null ? -1 : execution.slot;
   const cell = execution === null ? -1 : execution.cell;
   const attempt = execution === null ? session.placements * 8 + replica : execution.attempt;
-  place(state, host, container);
+  placeContainer(state, host, container);
   startContainer(state, container, start, cell, attempt);
   return container;
 }
@@ -55,7 +55,7 @@ export function startExecutionContainer(
   container.role = 'execution';
   container.execution = execution.slot;
   container.session = execution.session;
-  place(state, host, container);
+  placeContainer(state, host, container);
   if (state.policy.container === 'pool') host.poolTaken++;
   if (start === 'same') container.state = 'ready';
   else startContainer(state, container, start, execution.cell, execution.attempt);
@@ -80,7 +80,8 @@ function obtain(
   return { container, start: 'cold' };
 }
 
-function place(state: State, host: Host, container: Container): void {
+/** Enters a container on its host. */
+export function placeContainer(state: State, host: Host, container: Container): void {
   host.containers.push(container.id);
   host.emptySince = -1;
   if (host.containers.length > host.replicasMax) host.replicasMax = host.containers.length;

@@ -27,15 +27,26 @@ function canLead(state: State, session: Session, index: number, execution: Execu
  */
 export function chooseExecutor(state: State, session: Session, execution: Execution): number {
   const last = session.lastReplica;
-  if (last !== -1 && canLead(state, session, last, execution)) return last;
+  const lastCan = last !== -1 && canLead(state, session, last, execution);
+  if (lastCan && !execution.moves) return last;
   let best = -1;
   for (let index = 0; index < session.replicas.length; index++) {
-    if (!canLead(state, session, index, execution)) continue;
+    if (index === last || !canLead(state, session, index, execution)) continue;
     const better =
       best === -1 || leadsBefore(state, session.replicas[index]!, session.replicas[best]!);
     if (better) best = index;
   }
-  return best;
+  return best === -1 && lastCan ? last : best;
+}
+
+/** Whether the cell still waits for the pinned executor, which is there but cannot commit now. */
+export function awaitsPinned(state: State, session: Session, execution: Execution): boolean {
+  const last = session.lastReplica;
+  if (!session.pinned || last === -1 || canLead(state, session, last, execution)) return false;
+  const replica = session.replicas[last]!;
+  if (replica.state !== 'ready' || (execution.yielded & (1 << last)) !== 0) return false;
+  const { waitingSince } = execution;
+  return waitingSince === -1 || state.now - waitingSince < state.config.pinWaitMs;
 }
 
 function leadsBefore(state: State, a: Replica, b: Replica): boolean {

@@ -22,6 +22,13 @@ export type Event =
   | ContainerFailed
   | ContainerLost
   | ReplicaJoined
+  | ReplicaRecovering
+  | SessionAdopted
+  | ExecutionAdopted
+  | ExecutionFailed
+  | CellCancelled
+  | MoveRequested
+  | SessionPinned
   | ExecutionYielded
   | ExecutionReleased
   | ExecutionReplied
@@ -98,6 +105,8 @@ export interface CellSubmitted {
   /** run time if the client knows it, else -1; only queue orders read it */
   expectedMs: number;
   more?: boolean;
+  /** runs elsewhere than the cell before it, if another replica can; for trying failovers */
+  moves?: boolean;
 }
 export interface ContainerStarted {
   kind: 'container-started';
@@ -124,6 +133,80 @@ export interface ReplicaJoined {
   /** how the time since `join-replica` divides; the two add up to it */
   migrationMs: number;
   stateReadMs: number;
+}
+/**
+ * The replica takes part in its kernel's log, but its process does not run: not yet, or not again.
+ * It counts for the majority and cannot lead, until `container-started` says that it runs.
+ */
+export interface ReplicaRecovering {
+  kind: 'replica-recovering';
+  at: number;
+  container: number;
+}
+/**
+ * A kernel that was there before this scheduler: a gateway without memory takes it over. Its hosts
+ * must be up. What it lacks in replicas is placed as after a loss.
+ */
+export interface SessionAdopted {
+  kind: 'session-adopted';
+  at: number;
+  session: number;
+  need: Readonly<ResourceVector>;
+  gpuType: string;
+  /** by replica index; container numbers are the driver's choice, unused so far */
+  replicas: readonly { container: number; host: number; state: 'ready' | 'recovering' }[];
+  /** index of the last executor, -1 before the first cell */
+  lastReplica: number;
+  executed: number;
+}
+/**
+ * A cell that runs already. The effect `execute` tells its execution and ticket; the driver must
+ * not start it again. Its outcome events are as always.
+ */
+export interface ExecutionAdopted {
+  kind: 'execution-adopted';
+  at: number;
+  session: number;
+  cell: number;
+  /** index of the replica that runs it */
+  replica: number;
+  submittedAt: number;
+  need: Readonly<ResourceVector>;
+  attempt: number;
+  /** the device ids that it holds, as a bit set; 0 with `deviceIds` off */
+  devices: number;
+}
+/** The run ended without a result and must not run again: its executor's process is gone. */
+export interface ExecutionFailed {
+  kind: 'execution-failed';
+  at: number;
+  execution: number;
+  ticket: number;
+}
+/** The client does not want a waiting cell any more. One that runs goes on to its own outcome. */
+export interface CellCancelled {
+  kind: 'cell-cancelled';
+  at: number;
+  session: number;
+  cell: number;
+}
+/**
+ * An operator moves a replica, `host` -1 for a host of the scheduler's choice. Without a legal
+ * target nothing happens; `whyNotMoved` says why.
+ */
+export interface MoveRequested {
+  kind: 'move-requested';
+  at: number;
+  session: number;
+  replica: number;
+  host: number;
+}
+/** The last executor holds what cannot be carried elsewhere: it is preferred, for a while. */
+export interface SessionPinned {
+  kind: 'session-pinned';
+  at: number;
+  session: number;
+  pinned: boolean;
 }
 /** The replica that was told to execute cannot, and has yielded. */
 export interface ExecutionYielded {
@@ -194,5 +277,5 @@ export interface TimerFired {
 /**
  * Timers by what they drive; those of 'scaling' fire after all other events of their millisecond.
  */
-export const TIMER_KINDS = ['scaling', 'empty-host', 'reclaim', 'policy'] as const;
+export const TIMER_KINDS = ['scaling', 'empty-host', 'reclaim', 'policy', 'pin'] as const;
 export type TimerKind = (typeof TIMER_KINDS)[number];

@@ -9,7 +9,7 @@ import {
 } from './books/execution-book.ts';
 import { isUsable, type Session } from './books/session-book.ts';
 import { startExecutionContainer } from './containers.ts';
-import { chooseExecutor } from './election.ts';
+import { awaitsPinned, chooseExecutor } from './election.ts';
 import { NbosError } from './errors.ts';
 import type { CellSubmitted } from './events.ts';
 import { explainRefusals } from './explain.ts';
@@ -58,6 +58,7 @@ export function submit(state: State, event: CellSubmitted): void {
   execution.gpuType = session.gpuType;
   execution.submittedAt = event.submittedAt;
   execution.expectedMs = event.expectedMs;
+  execution.moves = event.moves === true;
   execution.steps[STEP.gateway] = event.at - event.submittedAt;
   execution.step = STEP.queue;
   execution.stepSince = event.at;
@@ -153,8 +154,11 @@ export function serve(state: State, execution: Execution): Served {
     beginRun(state, session, execution, 0, replica.container);
     return 'served';
   }
+  if (awaitsPinned(state, session, execution)) return 'blocked-self';
   const index = chooseExecutor(state, session, execution);
   if (index === -1) {
+    // Its own process is back sooner than a replica elsewhere is up.
+    if (session.replicas.some(({ state: at }) => at === 'recovering')) return 'blocked-self';
     return state.policy.migrates ? migrateFor(state, session, execution) : 'blocked-self';
   }
   const replica = session.replicas[index]!;

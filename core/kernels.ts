@@ -9,6 +9,7 @@ import {
   type Replica,
   readyReplicas,
   type Session,
+  votingReplicas,
 } from './books/session-book.ts';
 import { startReplicaContainer, stopContainer } from './containers.ts';
 import { askForHosts, endPromise, promiseHost } from './demand.ts';
@@ -122,7 +123,7 @@ function unclaim(state: State, session: Session, replica: Replica): void {
  * False when some remain missing; the books are then as they were, but for repairs made.
  */
 function tryPlace(state: State, session: Session): boolean {
-  const isNew = readyReplicas(session) === 0;
+  const isNew = votingReplicas(session) === 0;
   const placed: number[] = [];
   let lacking = 0;
   session.placements++;
@@ -160,7 +161,7 @@ export function retryPlacements(state: State): void {
   for (const id of [...state.placementQueue]) {
     const session = state.sessions[id]!;
     const { gpuMillis, cpuMillis, memoryMb, vramMb } = session.need;
-    const isNew = readyReplicas(session) === 0;
+    const isNew = votingReplicas(session) === 0;
     const key = `${gpuMillis},${cpuMillis},${memoryMb},${vramMb},${session.gpuType}`;
     if (isNew && blocked.has(key)) {
       // Others of its need were refused just now; it only keeps its claim on pending hosts alive.
@@ -203,7 +204,9 @@ export function waitStep(state: State, session: Session): number {
 /** A container of a replica that is not part of a migration has started. */
 export function replicaStarted(state: State, session: Session, container: Container): void {
   const replica = session.replicas[container.replica]!;
-  const joins = session.checkpointed || (state.policy.replicated && isRunning(session));
+  const recovers = replica.state === 'recovering';
+  const joins =
+    !recovers && (session.checkpointed || (state.policy.replicated && isRunning(session)));
   if (joins) {
     replica.state = 'joining';
     markWaiting(state, session);
@@ -233,6 +236,17 @@ export function replicaReady(state: State, session: Session, replica: Replica): 
   if (!isUsable(session)) return;
   session.checkpointed = false;
   kernelReady(state, session);
+}
+
+/** The log of a replica takes part, its process does not: a majority may do without it. */
+export function replicaRecovering(state: State, session: Session, container: Container): void {
+  const replica = session.replicas[container.replica];
+  if (replica?.container !== container.id) return;
+  if (replica.state !== 'starting' && replica.state !== 'ready') return;
+  replica.state = 'recovering';
+  container.state = 'starting';
+  session.deviceLoaded = false;
+  if (isUsable(session)) kernelReady(state, session);
 }
 
 /** A replica's container is gone: forgets it and looks for a new host. */

@@ -69,7 +69,8 @@ function chooseVictim(state: State, session: Session): number {
   return victim === -1 ? Math.max(0, session.lastReplica) : victim;
 }
 
-function startMove(
+/** Starts a container on the target, which takes the replica's place once it has joined. */
+export function startMove(
   state: State,
   session: Session,
   replica: number,
@@ -114,7 +115,8 @@ export function drainReplicas(state: State, host: Host): boolean {
   return true;
 }
 
-function drainTarget(state: State, from: Host, session: Session): Host | undefined {
+/** Where a replica may go when nothing waits for it. */
+export function drainTarget(state: State, from: Host, session: Session): Host | undefined {
   return state.index.find(state.orders['least-subscribed'], {
     need: null,
     accept: (host) => host.id !== from.id && admitsReplica(state, host, session),

@@ -4,6 +4,7 @@ import { isUsable, type Session } from './books/session-book.ts';
 import { stopContainer, unplace } from './containers.ts';
 import { chooseExecutor } from './election.ts';
 import type {
+  ExecutionFailed,
   ExecutionReleased,
   ExecutionReplied,
   ExecutionSuspended,
@@ -117,8 +118,12 @@ export function retry(state: State, execution: Execution): void {
 
 /** The executor is gone: what ran is lost and its GPUs come back. `runAgain` must follow. */
 export function voidRun(state: State, execution: Execution): void {
-  const session = state.sessions[execution.session]!;
   state.effects.push({ kind: 'abort', execution: execution.slot, ticket: execution.ticket });
+  writeOff(state, execution);
+}
+
+function writeOff(state: State, execution: Execution): void {
+  const session = state.sessions[execution.session]!;
   execution.ticket = 0;
   const { steps } = execution;
   const lostMs = state.now - execution.executedAt + steps[STEP.run]!;
@@ -131,6 +136,19 @@ export function voidRun(state: State, execution: Execution): void {
   state.relieved = true;
   endRun(state, session, execution);
   execution.yielded = 0;
+}
+
+/** The run ended without a result, and the driver says that it must not run again. */
+export function failed(state: State, event: ExecutionFailed): void {
+  const execution = current(state, event.execution, event.ticket);
+  if (execution === null) return;
+  if (execution.state === 'replying') {
+    // Its devices are back already; only the reply was lost.
+    execution.steps[STEP.lost]! += execution.steps[STEP.run]!;
+    execution.steps[STEP.run] = 0;
+  } else writeOff(state, execution);
+  execution.reason = 'aborted-executor-lost';
+  finish(state, execution, 'aborted');
 }
 
 /** Runs a voided execution from its start, or answers it with an error. */

@@ -20,6 +20,7 @@ export const REASONS = {
   'rejected-attempts': 'every attempt failed and the limit was reached',
   'rejected-too-large': 'no host type could ever hold it',
   'aborted-executor-lost': 'its executor was lost while it ran',
+  'aborted-cancelled': 'its client took it back before it ran',
 } as const;
 
 export type Reason = keyof typeof REASONS;

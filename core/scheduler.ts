@@ -1,12 +1,14 @@
 import { couldEverFit } from './admission.ts';
+import { adoptExecution, adoptSession } from './adoption.ts';
 import { armScaling, releaseIfEmpty, scalingRound, takeSamplesBefore } from './autoscaler.ts';
 import { newSession } from './books/session-book.ts';
+import { cancel } from './cancellation.ts';
 import type { Config } from './config/options.ts';
 import { provision } from './demand.ts';
 import type { Effect } from './effects.ts';
 import { NbosError } from './errors.ts';
 import type { Event, EventKind } from './events.ts';
-import { endMoment, executionContainerStarted, submit } from './execution.ts';
+import { endMoment, executionContainerStarted, kernelReady, submit } from './execution.ts';
 import {
   containerLost,
   deviceExcluded,
@@ -22,11 +24,13 @@ import {
   closeKernel,
   openKernel,
   replicaReady,
+  replicaRecovering,
   replicaStarted,
   retryPlacements,
 } from './kernels.ts';
 import { migrationOf, moveJoined, moveStarted } from './migration.ts';
-import { released, replied, suspended, yielded } from './outcomes.ts';
+import { requestMove } from './moves.ts';
+import { failed, released, replied, suspended, yielded } from './outcomes.ts';
 import { PLACEMENTS } from './placements/index.ts';
 import type { Policy } from './policies/policy.ts';
 import { armPolicyTimer, runPolicyTimer } from './policy-timer.ts';
@@ -110,6 +114,20 @@ const HANDLERS: Handlers = {
     const replica = session.replicas[container.replica];
     if (replica?.container === id) replicaReady(state, session, replica);
   },
+  'replica-recovering': (state, { container: id }) => {
+    const container = state.containers.get(id);
+    const session = container && state.sessions[container.session];
+    if (session !== undefined) replicaRecovering(state, session, container!);
+  },
+  'session-adopted': (state, event) => adoptSession(state, event),
+  'execution-adopted': (state, event) => adoptExecution(state, event),
+  'execution-failed': (state, event) => failed(state, event),
+  'cell-cancelled': (state, { session, cell }) => cancel(state, session, cell),
+  'move-requested': (state, event) => requestMove(state, event),
+  'session-pinned': (state, { session, pinned }) => {
+    const known = state.sessions[session];
+    if (known !== undefined) known.pinned = pinned;
+  },
   'execution-yielded': (state, event) => yielded(state, event),
   'execution-released': (state, event) => {
     if (event.more === true) state.held = true;
@@ -122,6 +140,7 @@ const HANDLERS: Handlers = {
     if (timer === 'scaling') scalingRound(state);
     else if (timer === 'empty-host') releaseIfEmpty(state, key);
     else if (timer === 'reclaim') reclaim(state, key);
+    else if (timer === 'pin') kernelReady(state, state.sessions[key]!);
     else runPolicyTimer(state);
   },
 };

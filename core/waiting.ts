@@ -21,11 +21,18 @@ export function startWaiting(state: State, execution: Execution): void {
   noteReason(execution, 'waited-for-gpus');
   state.queue.add(execution);
   state.scaling.dirty = true;
+  if (state.sessions[execution.session]!.pinned) armPin(state, execution);
   promiseHost(state, execution);
   if (execution.promised !== -1) noteReason(execution, 'scaled-out');
   enterStep(execution, waitingStep(execution), state.now);
   const gpus = execution.need.gpuMillis;
   fact(state, 'wait', -1, execution.session, execution.cell, gpus, execution.reason);
+}
+
+/** After a while it need not be the pinned executor. */
+function armPin(state: State, execution: Execution): void {
+  const at = state.now + state.config.pinWaitMs;
+  state.effects.push({ kind: 'set-timer', timer: 'pin', key: execution.session, at });
 }
 
 function waitingStep(execution: Execution): number {

@@ -17,9 +17,15 @@ import { parseSettings } from './scenario-settings.ts';
  *   AT exclude|restore HOST DEVICE
  *   AT open SESSION GPUS [cpu=MILLIS]
  *   AT close SESSION
- *   AT submit SESSION CELL GPUS [ms=EXPECTED] [more]
+ *   AT submit SESSION CELL GPUS [ms=EXPECTED] [more] [moves]
  *   AT started|failed|lost CONTAINER
- *   AT joined CONTAINER
+ *   AT joined|recovering CONTAINER
+ *   AT adopt SESSION GPUS EXECUTED LAST CONTAINER@HOST=ready|recovering …
+ *   AT adopt-run SESSION CELL GPUS REPLICA DEVICES
+ *   AT cancel SESSION CELL
+ *   AT pin SESSION yes|no
+ *   AT move SESSION REPLICA [HOST]
+ *   AT run-failed SESSION
  *   AT yielded|released|replied SESSION
  *   AT end                         the moment ends (after `more`)
  *   AT timer scaling|empty-host|reclaim|policy [KEY]
@@ -97,6 +103,7 @@ function eventOf(core: Core, command: string): Event {
         need: needOf(third!),
         expectedMs: Number(rest.find((text) => text.startsWith('ms='))?.slice(3) ?? -1),
         more: rest.includes('more'),
+        moves: rest.includes('moves'),
       };
     case 'started':
     case 'failed':
@@ -104,6 +111,25 @@ function eventOf(core: Core, command: string): Event {
       return { kind: `container-${word}`, at, container: id };
     case 'joined':
       return { kind: 'replica-joined', at, container: id, migrationMs: 0, stateReadMs: 0 };
+    case 'recovering':
+      return { kind: 'replica-recovering', at, container: id };
+    case 'adopt':
+    case 'adopt-run':
+      return adoptionOf(command);
+    case 'cancel':
+      return { kind: 'cell-cancelled', at, session: id, cell: Number(second) };
+    case 'pin':
+      return { kind: 'session-pinned', at, session: id, pinned: second === 'yes' };
+    case 'move':
+      return {
+        kind: 'move-requested',
+        at,
+        session: id,
+        replica: Number(second),
+        host: Number(third ?? -1),
+      };
+    case 'run-failed':
+      return { kind: 'execution-failed', ...ticketed() };
     case 'yielded':
       return { kind: 'execution-yielded', ...ticketed() };
     case 'released':
@@ -117,6 +143,35 @@ function eventOf(core: Core, command: string): Event {
     default:
       throw new Error(`no such command: ${command}`);
   }
+}
+
+function adoptionOf(command: string): Event {
+  const [seconds, word, first, second, third, fourth, ...rest] = command.split(' ');
+  const at = Math.round(Number(seconds) * 1000);
+  const session = Number(first);
+  if (word === 'adopt-run') {
+    const [cell, replica] = [Number(second), Number(fourth)];
+    const need = needOf(third!);
+    const devices = Number(rest[0]);
+    const submittedAt = at;
+    const kind = 'execution-adopted';
+    return { kind, at, session, cell, need, replica, devices, submittedAt, attempt: 1 };
+  }
+  const replicas = rest.map((text) => {
+    const [container, host] = text.split(/[@=]/).map(Number);
+    const state = text.endsWith('=ready') ? ('ready' as const) : ('recovering' as const);
+    return { container: container!, host: host!, state };
+  });
+  return {
+    kind: 'session-adopted',
+    at,
+    session,
+    need: needOf(second!),
+    gpuType: '',
+    executed: Number(third),
+    lastReplica: Number(fourth),
+    replicas,
+  };
 }
 
 /** All of the time since `execute` was the run. */

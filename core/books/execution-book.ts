@@ -60,6 +60,8 @@ export interface Execution extends Lease {
   started: boolean;
   executedAt: number;
   servedMs: number;
+  /** not on the last executor, if another replica can */
+  moves: boolean;
   /** replicas that yielded this attempt, as a bit set */
   yielded: number;
   /** pending host whose GPUs are promised to it; -1 for none */
@@ -98,6 +100,7 @@ function newExecution(slot: number): Execution {
     started: false,
     executedAt: 0,
     servedMs: 0,
+    moves: false,
     yielded: 0,
     promised: -1,
     waitingSince: -1,
@@ -144,6 +147,7 @@ export function allocateExecution(book: ExecutionBook): Execution {
   execution.reused = false;
   execution.started = false;
   execution.servedMs = 0;
+  execution.moves = false;
   execution.yielded = 0;
   execution.promised = -1;
   execution.waitingSince = -1;

@@ -1,11 +1,11 @@
 import type { ResourceVector } from '../resources.ts';
 import type { Lease } from './host-book.ts';
 
-export type ReplicaState = 'missing' | 'starting' | 'joining' | 'ready';
+export type ReplicaState = 'missing' | 'starting' | 'joining' | 'recovering' | 'ready';
 
 /**
  * One copy of a kernel, with the GPUs it holds where placements commit. `missing`: it has no
- * container and waits for a host.
+ * container and waits for a host. `recovering`: it votes, but its process is not up.
  */
 export interface Replica extends Lease {
   container: number;
@@ -46,6 +46,8 @@ export interface Session {
   checkpointed: boolean;
   /** last moment at which it was created, submitted to, started or ended something */
   lastActiveAt: number;
+  /** its last executor holds what cannot be carried elsewhere */
+  pinned: boolean;
   /** attempt number of placements, a key of random choices */
   placements: number;
   waitingForHosts: boolean;
@@ -79,6 +81,7 @@ export function newSession(
     deviceLoaded: false,
     checkpointed: false,
     lastActiveAt: at,
+    pinned: false,
     placements: 0,
     waitingForHosts: false,
     failedStarts: 0,
@@ -98,7 +101,15 @@ export function isBeingMoved(session: Session, replica: number): boolean {
   return false;
 }
 
-/** Whether a majority of its replicas is ready, so that it can agree on an executor. */
+/** Replicas that take part in its log, whether or not their processes run. */
+export function votingReplicas(session: Session): number {
+  let voting = readyReplicas(session);
+  for (const replica of session.replicas) if (replica.state === 'recovering') voting++;
+  return voting;
+}
+
+/** Whether a majority of its replicas can agree on an executor, and one of them can be it. */
 export function isUsable(session: Session): boolean {
-  return session.replicas.length > 0 && readyReplicas(session) * 2 > session.replicas.length;
+  const { length } = session.replicas;
+  return readyReplicas(session) > 0 && votingReplicas(session) * 2 > length;
 }

@@ -287,6 +287,15 @@ export const OPTIONS = {
     'code',
     'elections, migrations and restarts of one execution before it is rejected',
   ),
+  pinWaitMs: integer(
+    10_000,
+    0,
+    DAY_MS,
+    'execution',
+    'ms',
+    'guess',
+    'how long a cell waits for the last executor of a kernel that holds what cannot be moved',
+  ),
   retryAborted: flag(
     true,
     'execution',
