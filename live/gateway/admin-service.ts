@@ -1,4 +1,11 @@
-import type { FaultRequest, MigrateRequest, SystemStatus } from '../admin-types.ts';
+import type {
+  CellRecord,
+  FaultRequest,
+  JournalLine,
+  MigrateAnswer,
+  MigrateRequest,
+  SystemStatus,
+} from '../admin-types.ts';
 import type { User } from './kernel-service.ts';
 
 /**
@@ -15,11 +22,10 @@ export interface AdminService {
   /** Resolves when the fault is set. NbosError `request-invalid` for an unknown kernel or host. */
   fault(request: FaultRequest): Promise<void>;
   /** The kernel's latest cells that are still known, oldest first. */
-  cellsOf(kernel: string): readonly CellSummary[];
+  cellsOf(kernel: string): readonly CellRecord[];
   /** No new kernels and cells from now on; resolves when nothing runs or its time limit is over. */
   drain(): Promise<DrainAnswer>;
-  /** Records of the journal numbered `from` and later, each one line of JSON without its end. */
-  journal(from: number): AsyncIterable<string>;
+  journal(): AsyncIterable<JournalLine>;
 }
 
 export interface Health {
@@ -31,23 +37,7 @@ export interface Health {
   reason: string;
 }
 
-export interface MigrateAnswer {
-  kernel: string;
-  /** id of the replica that came */
-  replica: string;
-  from: string;
-  to: string;
-}
-
 export interface DrainAnswer {
   /** cells that still run */
   running: number;
-}
-
-export interface CellSummary {
-  cell: number;
-  /** of its execute_request */
-  msgId: string;
-  count: number;
-  state: 'waiting' | 'running' | 'ok' | 'error' | 'aborted';
 }
