@@ -82,7 +82,8 @@ export interface MigrateRequest {
 }
 
 export interface MigrateAnswer {
-  /** replica that was moved */
+  kernel: string;
+  /** id of the replica that came */
   replica: string;
   from: string;
   to: string;
@@ -94,11 +95,11 @@ export interface CellRecord {
   msgId: string;
   /** execution count, 0 before it has one */
   count: number;
-  state: 'waiting' | 'running' | 'ended' | 'aborted';
-  /** source as sent */
-  code: string;
-  /** id of the notebook's cell where the client sends it (metadata `cellId`), else '' */
-  cellId: string;
+  state: 'waiting' | 'running' | 'ok' | 'error' | 'aborted';
+  /** source as sent; `nbos output` finds the notebook's cell by it */
+  code?: string;
+  /** id of the notebook's cell where the client sends it (metadata `cellId`) */
+  cellId?: string;
 }
 
 export interface TokenRecord {
