@@ -48,6 +48,14 @@ export const ERROR_CODES = {
   'bind-insecure': 'An address that others reach, without TLS.',
   'user-exists': 'A user who has a token already.',
   'user-unknown': 'A user without a token.',
+  'key-invalid': 'A key of the links between processes that is missing or damaged.',
+  'link-lost': 'A host or gateway without a connection at the moment.',
+  'link-timeout': 'A host that did not answer a request in time.',
+  'agent-failed': 'A request that failed on a host, for the reason given.',
+  'peer-unreachable': 'A host that another host cannot reach.',
+  'blob-lost': 'A part of the state of a kernel that no host holds.',
+  'disk-full': 'A disk that takes no more writes.',
+  'log-corrupt': "A kernel's log on disk that cannot be read.",
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

@@ -205,8 +205,14 @@ export type PeerMessage =
   /** Messages of several Raft groups in one frame's worth; payload bytes follow as frames. */
   | { t: 'raft'; groups: readonly { kernel: string; messages: readonly Message[] }[] }
   | { t: 'forward'; id: number; kernel: string; entries: readonly LogEntry[] }
-  | { t: 'forwarded'; id: number; ok: boolean; code: string; leader: number }
+  /** `leader`: the host it knows of, '' for none */
+  | { t: 'forwarded'; id: number; ok: boolean; code: string; leader: string }
+  /** Asked before a large blob is sent: answered by `want-blob`, or `blob-stored` if it is there. */
+  | { t: 'offer-blob'; kernel: string; hash: string; total: number }
   /** One frame: the chunk at `offset`. */
   | { t: 'blob'; kernel: string; hash: string; offset: number; total: number }
+  /** The chunk is written, the next may come: at most a window of them is on the way. */
+  | { t: 'blob-ack'; kernel: string; hash: string; offset: number }
   | { t: 'blob-stored'; kernel: string; hash: string; ok: boolean; message: string }
+  /** Answered by chunks, or `blob-stored` with ok false when it is not there. */
   | { t: 'want-blob'; kernel: string; hash: string };

@@ -1,0 +1,140 @@
+import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { curveKeyPair } from 'zeromq';
+import { NbosError } from '../../core/errors.ts';
+
+/** A CURVE key pair, Z85 text of 40 characters each. */
+export interface KeyPair {
+  readonly publicKey: string;
+  readonly secretKey: string;
+}
+
+const KEY_FORMAT = 1;
+const Z85 = /^[0-9A-Za-z.\-:+=^!/*?&<>()[\]{}@%$#]{40}$/;
+const NAME = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** A new pair that is stored nowhere. */
+export function newKeyPair(): KeyPair {
+  return curveKeyPair();
+}
+
+/**
+ * The key pair `name` of a folder, made when it is not there. Files are NAME.key (0600, both keys)
+ * and NAME.pub (the public one, for the other side). Throws `key-invalid`.
+ */
+export async function keyPair(folder: string, name: string): Promise<KeyPair> {
+  assertName(name);
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const path = join(folder, `${name}.key`);
+  const text = await readFile(path, 'utf8').catch(() => undefined);
+  if (text !== undefined) return parsePair(path, text);
+  const pair = curveKeyPair();
+  await writeWhole(path, `${JSON.stringify({ v: KEY_FORMAT, ...pair })}\n`);
+  await writeWhole(join(folder, `${name}.pub`), `${pair.publicKey}\n`);
+  return pair;
+}
+
+/** The public half of `name`, as another process of this system stored it. Throws `key-invalid`. */
+export async function publicKeyOf(folder: string, name: string): Promise<string> {
+  assertName(name);
+  const path = join(folder, `${name}.pub`);
+  const text = await readFile(path, 'utf8').catch(() => '');
+  const key = text.trim();
+  if (Z85.test(key)) return key;
+  throw new NbosError(
+    'key-invalid',
+    text === '' ? `${path} does not exist` : `${path} holds no CURVE public key`,
+    'Start the gateway of this data directory first; it makes the keys.',
+  );
+}
+
+/** Lets the holder of a key in: one file a key in FOLDER/allowed, so that two writers never meet. */
+export async function allow(folder: string, name: string, publicKey: string): Promise<void> {
+  assertName(name);
+  await mkdir(join(folder, 'allowed'), { recursive: true, mode: 0o700 });
+  await writeWhole(join(folder, 'allowed', name), `${publicKey}\n`);
+}
+
+/** Shuts a key out from now on; links that it has already are not cut. */
+export async function disallow(folder: string, name: string): Promise<void> {
+  assertName(name);
+  await rm(join(folder, 'allowed', name), { force: true });
+}
+
+/**
+ * Keys that may connect. The folder is looked at again at each handshake, so that a key added or
+ * taken away counts at once; its files are read only after it changed.
+ */
+export class AllowList {
+  readonly #folder: string;
+  #stamp = '';
+  #names = new Map<string, string>();
+
+  /** `folder` holds the keys; the list is its sub-folder `allowed`. */
+  constructor(folder: string) {
+    this.#folder = join(folder, 'allowed');
+    mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+  }
+
+  /** Name under which the key was let in, undefined for a stranger. */
+  nameOf(publicKey: string): string | undefined {
+    this.#refresh();
+    return this.#names.get(publicKey);
+  }
+
+  #refresh(): void {
+    const { mtimeMs, ctimeMs, size } = statSync(this.#folder);
+    const stamp = `${mtimeMs} ${ctimeMs} ${size}`;
+    // A change within the clock's grain of the last look would go unseen: young folders count anew.
+    if (stamp === this.#stamp && Date.now() - mtimeMs > 100) return;
+    const names = new Map<string, string>();
+    for (const name of readdirSync(this.#folder)) {
+      if (!NAME.test(name)) continue;
+      const key = readFileSync(join(this.#folder, name), 'utf8').trim();
+      if (Z85.test(key)) names.set(key, name);
+    }
+    this.#names = names;
+    this.#stamp = stamp;
+  }
+}
+
+function parsePair(path: string, text: string): KeyPair {
+  const damaged = new NbosError(
+    'key-invalid',
+    `${path} does not hold a CURVE key pair`,
+    'Remove the file to have a new pair made; what knows the old one must be started again.',
+  );
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw damaged;
+  }
+  const { v, publicKey, secretKey } = (value ?? {}) as Record<string, unknown>;
+  if (typeof v === 'number' && v > KEY_FORMAT)
+    throw new NbosError(
+      'format-version',
+      `${path} has format version ${v}; this build reads up to ${KEY_FORMAT}`,
+      'Start the newer version again, or remove the file.',
+    );
+  if (typeof publicKey !== 'string' || typeof secretKey !== 'string') throw damaged;
+  if (!Z85.test(publicKey) || !Z85.test(secretKey)) throw damaged;
+  return { publicKey, secretKey };
+}
+
+function assertName(name: string): void {
+  if (NAME.test(name)) return;
+  throw new NbosError(
+    'key-invalid',
+    `'${name}' cannot name a key`,
+    'Use 1 to 64 letters, digits, _ and -.',
+  );
+}
+
+async function writeWhole(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  await writeFile(temporary, text, { mode: 0o600 });
+  await chmod(temporary, 0o600);
+  await rename(temporary, path);
+}
