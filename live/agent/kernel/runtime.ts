@@ -77,3 +77,36 @@ export interface ApplyResult {
   /** units that could not be loaded; they stay as they were and are told to the user */
   failed: readonly { unit: string; names: readonly string[]; message: string }[];
 }
+
+/** Where an agent gets its kernel processes from; tests and benches put a light one in its place. */
+export interface RuntimeFactory {
+  /**
+   * A runtime that is not started yet. With `pooled` it takes that process over, when it fits the
+   * kernel's argv and hash seed, and ends it and starts another otherwise.
+   */
+  make(options: RuntimeOptions, pooled?: PooledKernel): KernelRuntime;
+  /** A process of no kernel yet, started and with the helper in. Rejects with `kernel-failed`. */
+  startPooled(options: PooledOptions): Promise<PooledKernel>;
+  /** Ends what an agent before this one left in `root`, the parent of all `directory`s. */
+  endLeftovers(root: string): Promise<readonly number[]>;
+}
+
+export interface PooledOptions {
+  pooled: string;
+  spec: string;
+  language: string;
+  argv: readonly string[];
+  /** kernels made from it must have the same one */
+  hashSeed: number;
+  directory: string;
+  niced: boolean;
+  orphanMs: number;
+}
+
+export interface PooledKernel {
+  readonly pooled: string;
+  readonly pid: number;
+  onDeath: (exit: string) => void;
+  /** Ends the process and removes its folder; nothing once a runtime has taken it. */
+  stop(): Promise<void>;
+}

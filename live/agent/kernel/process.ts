@@ -1,0 +1,246 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync, readdirSync } from 'node:fs';
+import { open, readFile, rename, stat, truncate, writeFile } from 'node:fs/promises';
+import { constants, setPriority } from 'node:os';
+import { join } from 'node:path';
+import { NbosError } from '../../../core/errors.ts';
+
+/** What a kernel writes past Jupyter; cut when it grows beyond this. */
+const MAX_LOG_BYTES = 16 * 1024 * 1024;
+const TAIL_BYTES = 4096;
+const TAIL_LINES = 5;
+const NICE = 10;
+
+export interface ProcessOptions {
+  argv: readonly string[];
+  env: Readonly<Record<string, string>>;
+  cwd: string;
+  /** holds kernel.log and the pid file */
+  directory: string;
+  niced: boolean;
+  /** called once, with one line for the user on how it ended */
+  onExit: (exit: string) => void;
+}
+
+/**
+ * One operating system process in a session and process group of its own, so that an interrupt from
+ * our terminal does not reach it and that all it started can be ended with it.
+ */
+export class KernelProcess {
+  readonly pid: number;
+  readonly #child: ChildProcess;
+  readonly #options: ProcessOptions;
+  readonly #gone: Promise<string>;
+  /** how we ended it, '' while we did not */
+  #killedBy = '';
+  #exit: string | undefined;
+
+  private constructor(child: ChildProcess, options: ProcessOptions) {
+    this.#child = child;
+    this.#options = options;
+    this.pid = child.pid!;
+    this.#gone = new Promise((resolve) => {
+      child.once('exit', (code, signal) => {
+        // What it started goes with it, while the group's number cannot be another's yet.
+        this.#signalGroup('SIGKILL');
+        void this.#describe(code, signal).then((exit) => {
+          this.#exit = exit;
+          resolve(exit);
+          options.onExit(exit);
+        });
+      });
+    });
+  }
+
+  /** Starts it. Rejects with `kernel-failed` when the program cannot be run. */
+  static async start(options: ProcessOptions): Promise<KernelProcess> {
+    const { argv, env, cwd, directory } = options;
+    const folder = await stat(cwd).catch(() => undefined);
+    if (!folder?.isDirectory())
+      throw new NbosError(
+        'kernel-failed',
+        `kernel process: its working directory ${cwd} does not exist`,
+        'Create it, or start the kernel elsewhere.',
+      );
+    const log = openSync(join(directory, 'kernel.log'), 'a', 0o600);
+    let child: ChildProcess;
+    try {
+      const stdio: ['ignore', number, number] = ['ignore', log, log];
+      child = spawn(argv[0]!, argv.slice(1), { env: { ...env }, cwd, detached: true, stdio });
+    } finally {
+      closeSync(log);
+    }
+    await started(child, argv[0]!);
+    if (options.niced) reniced([child.pid!], NICE);
+    const process = new KernelProcess(child, options);
+    await writePidFile(directory, child.pid!);
+    return process;
+  }
+
+  get running(): boolean {
+    return this.#exit === undefined && this.#child.exitCode === null;
+  }
+
+  /** To the process alone. */
+  signal(name: NodeJS.Signals): void {
+    if (this.running) this.#child.kill(name);
+  }
+
+  /** To the process and all it has started. */
+  #signalGroup(name: NodeJS.Signals): void {
+    try {
+      process.kill(-this.pid, name);
+    } catch {
+      // Nothing of it is left.
+    }
+  }
+
+  pause(): void {
+    if (this.running) this.#signalGroup('SIGSTOP');
+  }
+
+  resume(): void {
+    if (this.running) this.#signalGroup('SIGCONT');
+  }
+
+  /** Normal priority for all its threads; stays as it is where the system does not allow that. */
+  prioritize(): void {
+    if (!this.running || !this.#options.niced) return;
+    let threads: number[];
+    try {
+      threads = readdirSync(`/proc/${this.pid}/task`).map(Number);
+    } catch {
+      threads = [this.pid];
+    }
+    reniced(threads, 0);
+  }
+
+  /** Ends the whole group at once; resolves when the process is gone. */
+  async kill(): Promise<void> {
+    if (!this.running) return void (await this.#gone);
+    this.#killedBy ||= 'ended by NotebookOS';
+    this.#signalGroup('SIGKILL');
+    await this.#gone;
+  }
+
+  /**
+   * Waits for it to end by itself, sends SIGTERM after `patienceMs` and SIGKILL a second later.
+   */
+  async end(patienceMs: number): Promise<void> {
+    this.#killedBy ||= 'shut down';
+    if (await this.goneWithin(patienceMs)) return;
+    this.#signalGroup('SIGTERM');
+    if (await this.goneWithin(1000)) return;
+    await this.kill();
+  }
+
+  async goneWithin(ms: number): Promise<boolean> {
+    if (this.#exit !== undefined) return true;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<boolean>((resolve) => {
+      timer = setTimeout(resolve, ms, false);
+    });
+    const gone = await Promise.race([this.#gone.then(() => true), late]);
+    clearTimeout(timer);
+    return gone;
+  }
+
+  /** Keeps the log of a kernel that writes without end from filling the disk. */
+  async trimLog(): Promise<void> {
+    const file = join(this.#options.directory, 'kernel.log');
+    const size = (await stat(file).catch(() => undefined))?.size ?? 0;
+    if (size > MAX_LOG_BYTES) await truncate(file, 0);
+  }
+
+  async #describe(code: number | null, signal: NodeJS.Signals | null): Promise<string> {
+    const tail = await logTail(join(this.#options.directory, 'kernel.log'));
+    const how = describeExit(code, signal);
+    if (this.#killedBy !== '') return `${this.#killedBy} (${how})`;
+    return tail === '' ? how : `${how}; its last words: ${tail}`;
+  }
+}
+
+/** One clause on how a process ended, with what that usually means. */
+export function describeExit(code: number | null, signal: string | null): string {
+  const number = signal === null ? 0 : (constants.signals[signal as NodeJS.Signals] ?? 0);
+  const value = code ?? 128 + number;
+  const meanings: Record<number, string> = {
+    134: 'aborted by a failed check in native code',
+    137: 'killed, most often because memory ran out',
+    139: 'crashed by a bad memory access in native code',
+    143: 'asked to end from outside',
+    0: 'ended by itself',
+  };
+  const named = signal === null ? `exit code ${value}` : `signal ${signal}`;
+  return meanings[value] === undefined ? named : `${named}: ${meanings[value]}`;
+}
+
+async function logTail(file: string): Promise<string> {
+  const handle = await open(file, 'r').catch(() => undefined);
+  if (handle === undefined) return '';
+  try {
+    const { size } = await handle.stat();
+    const from = Math.max(0, size - TAIL_BYTES);
+    const { buffer, bytesRead } = await handle.read(
+      Buffer.alloc(size - from),
+      0,
+      size - from,
+      from,
+    );
+    const lines = buffer.toString('utf8', 0, bytesRead).split('\n');
+    const words = lines.map((line) => line.trim()).filter((line) => line !== '');
+    return words.slice(-TAIL_LINES).join(' | ').slice(-1000);
+  } catch {
+    return '';
+  } finally {
+    await handle.close();
+  }
+}
+
+function started(child: ChildProcess, program: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    child.once('spawn', resolve);
+    child.once('error', (error) => {
+      reject(
+        new NbosError(
+          'kernel-failed',
+          `kernel process: ${program} cannot be run: ${error.message}`,
+          'Check the kernelspec, or name an interpreter with --python.',
+        ),
+      );
+    });
+  });
+}
+
+function reniced(ids: readonly number[], priority: number): void {
+  for (const id of ids) {
+    try {
+      setPriority(id, priority);
+    } catch {
+      // Raising a priority takes a right that most users do not have.
+    }
+  }
+}
+
+/** Whether this user may give a process its normal priority back. */
+export async function canPrioritize(): Promise<boolean> {
+  if (process.getuid?.() === 0) return true;
+  const limits = await readFile('/proc/self/limits', 'utf8').catch(() => '');
+  const soft = Number(/^Max nice priority\s+(\d+)/m.exec(limits)?.[1] ?? 0);
+  return soft >= 20;
+}
+
+/** The pid file holds the start time too, so that a later process of that number is left alone. */
+async function writePidFile(directory: string, pid: number): Promise<void> {
+  const file = join(directory, 'pid');
+  const text = `${JSON.stringify({ v: 1, pid, startedAt: await startTime(pid) })}\n`;
+  await writeFile(`${file}.new`, text, { mode: 0o600 });
+  await rename(`${file}.new`, file);
+}
+
+/** When a process started, in the system's own count; '' where it cannot be told. */
+export async function startTime(pid: number): Promise<string> {
+  const line = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  // The name in brackets may hold spaces and brackets itself.
+  return line.slice(line.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+}
