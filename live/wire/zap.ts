@@ -57,7 +57,16 @@ export async function guard(
 async function open(): Promise<void> {
   const socket = new Reply({ linger: 0 });
   handler = socket;
-  await socket.bind('inproc://zeromq.zap.01');
+  for (let tries = 1; ; tries++) {
+    try {
+      await socket.bind('inproc://zeromq.zap.01');
+      break;
+    } catch (error) {
+      // The name of a handler closed just now is free a moment later.
+      if (tries === 100) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
   void answerAll(socket);
 }
 
