@@ -1,6 +1,7 @@
 /**
- * Runs the benches of this folder, all or those named: `npm run bench -- event-loop`. Exits with 1
- * when a target is missed. Run it on a machine that does nothing else.
+ * Runs the benches of this folder, all but those of the live system, or those named:
+ * `npm run bench -- event-loop`. With `--live` those of the live system. Exits with 1 when a target
+ * is missed. Run it on a machine that does nothing else.
  */
 import { readdirSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
@@ -11,7 +12,9 @@ import type { Bench, BenchResult } from './bench.ts';
 const FOLDER = dirname(fileURLToPath(import.meta.url));
 const FILE = /^(.+)\.bench\.[jt]s$/;
 
-async function main(wanted: readonly string[]): Promise<number> {
+async function main(words: readonly string[]): Promise<number> {
+  const live = words.includes('--live');
+  const wanted = words.filter((word) => word !== '--live');
   const files = new Map<string, string>();
   for (const file of readdirSync(FOLDER).sort()) {
     const name = FILE.exec(file)?.[1];
@@ -25,7 +28,8 @@ async function main(wanted: readonly string[]): Promise<number> {
   console.log(machine());
   let missed = 0;
   const leftOut: string[] = [];
-  for (const name of wanted.length > 0 ? wanted : files.keys()) {
+  const all = [...files.keys()].filter((name) => name.startsWith('live-') === live);
+  for (const name of wanted.length > 0 ? wanted : all) {
     console.log(`\n${name}`);
     const bench = (await import(pathToFileURL(join(FOLDER, files.get(name)!)).href)) as Bench;
     const results = await bench.run();
