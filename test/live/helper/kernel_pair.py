@@ -13,6 +13,7 @@ scenario with what it gave. A scenario is blocks of a command, its code, `----` 
   wait SECONDS
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -46,7 +47,8 @@ class Kernel:
         self.directory = os.path.join(home, 'k')
         self.blobs = blobs
         os.makedirs(self.directory)
-        env = dict(os.environ, PYTHONHASHSEED='7', IPYTHONDIR=os.path.join(home, 'ipython'))
+        env = dict(os.environ, PYTHONHASHSEED='7', PYDEVD_DISABLE_FILE_VALIDATION='1',
+                   IPYTHONDIR=os.path.join(home, 'ipython'))
         self.manager = KernelManager(kernel_name='python3', transport='ipc',
                                      ip=os.path.join(home, 'z'))
         self.manager.kernel_spec_manager.ensure_native_kernel = True
@@ -65,16 +67,16 @@ class Kernel:
     def ask(self, kind, content, channel='shell'):
         """The answer of one of the helper's handlers."""
         message = self.client.session.msg(kind, content)
-        target = self.client.shell_channel if channel == 'shell' else self.client.control_channel
-        target.send(message)
-        answer = self.answer(message, target)
+        getattr(self.client, channel + '_channel').send(message)
+        answer = self.answer(message, channel)
         if answer['status'] != 'ok':
             raise RuntimeError('%s: %s: %s' % (kind, answer['ename'], answer['evalue']))
         return answer
 
     def answer(self, message, channel):
+        receive = getattr(self.client, 'get_%s_msg' % channel)
         while True:
-            reply = channel.get_msg(timeout=LIMIT_S)
+            reply = receive(timeout=LIMIT_S)
             if reply['parent_header'].get('msg_id') == message['header']['msg_id']:
                 return reply['content']
 
@@ -89,11 +91,12 @@ class Kernel:
         self.client.shell_channel.send(message)
         shown = []
         while True:
-            if stdin is not None and self.client.stdin_channel.msg_ready():
-                self.client.stdin_channel.get_msg()
-                self.client.input(stdin)
+            if stdin is not None:
+                with contextlib.suppress(queue.Empty):
+                    self.client.get_stdin_msg(timeout=0.01)
+                    self.client.input(stdin)
             try:
-                output = self.client.iopub_channel.get_msg(timeout=0.2)
+                output = self.client.get_iopub_msg(timeout=0.2)
             except queue.Empty:
                 continue
             if output['parent_header'].get('msg_id') != message['header']['msg_id']:
@@ -101,7 +104,7 @@ class Kernel:
             shown.append(output)
             if output['content'].get('execution_state') == 'idle':
                 break
-        return self.answer(message, self.client.shell_channel), shown
+        return self.answer(message, 'shell'), shown
 
     def record(self, name):
         """A spooled record; its blob files go to the blob directory, as an agent moves them."""
