@@ -39,6 +39,9 @@ export interface StoredUpdate {
   identity?: string;
   hardState?: HardState;
   snapshot?: Snapshot;
+  /** `snapshot` came from the leader: it replaces the whole log, entries after it too */
+  restored?: boolean;
+  /** in place of those stored at and after the first of them */
   entries?: readonly Entry[];
   /** entries up to here are not needed any more */
   compactTo?: number;

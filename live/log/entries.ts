@@ -8,6 +8,7 @@ export type LogEntry =
   | CreateEntry
   | SubmitEntry
   | StartEntry
+  | YieldEntry
   | StateEntry
   | EndEntry
   | AbortEntry
@@ -75,7 +76,10 @@ export interface SubmitEntry {
   buffers: readonly string[];
 }
 
-/** The first START of a (cell, attempt) wins; from then on it runs at most once. */
+/**
+ * Wins when the cell is open, has no START in force, no other cell runs and `epoch` is not stale;
+ * from then on the cell runs at most once. Only a YIELD of that START lets another one win.
+ */
 export interface StartEntry {
   v: 1;
   type: 'start';
@@ -88,6 +92,20 @@ export interface StartEntry {
   count: number;
   /** leased device ids of the executor's host */
   devices: readonly number[];
+  /**
+   * number that the executor's next output gets at least: one past the latest that the gateway has.
+   * Left out, numbers jump ahead when the executor changes.
+   */
+  firstOutput?: number;
+}
+
+/** The executor could not take the cell and ran nothing of it: it waits for another START. */
+export interface YieldEntry {
+  v: 1;
+  type: 'yield';
+  cell: number;
+  attempt: number;
+  epoch: number;
 }
 
 /** Changes between cells: timers, threads, comms, late finds. */
@@ -95,6 +113,10 @@ export interface StateEntry {
   v: 1;
   type: 'state';
   epoch: number;
+  /** member that proposes it; it must be the executor still */
+  executor?: number;
+  /** counts up in an epoch, so that a repeated one changes nothing */
+  n?: number;
   delta: Delta;
 }
 
@@ -139,7 +161,7 @@ export interface AbortEntry {
   v: 1;
   type: 'abort';
   cell: number;
-  /** 0 when it never started */
+  /** of the START in force; 0 when there is none: an ABORT of another attempt loses */
   attempt: number;
   epoch: number;
   reason: AbortReason;
@@ -154,7 +176,10 @@ export interface SavedEntry {
   index: number;
 }
 
-/** A user's restart: the state is empty again; cells that were open are aborted by it. */
+/**
+ * A user's restart: the state is empty again; cells that were open are aborted by it. `epoch` must
+ * be a new one: a RESET of the current epoch is a repeated one and changes nothing.
+ */
 export interface ResetEntry {
   v: 1;
   type: 'reset';

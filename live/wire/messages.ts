@@ -92,7 +92,10 @@ export type AgentNotice =
   | { t: 'pooled-failed'; pooled: string; message: string }
   /** An entry was applied. Every member says it; the first one counts. */
   | { t: 'applied'; kernel: string; member: number; index: number; entry: AppliedEntry }
-  /** The target could not take it: no GPU, or told to. Nothing of it ran. */
+  /**
+   * The target could not take it: no GPU, or told to. Nothing of it ran. Told by every member once
+   * the YIELD is committed; the first one counts.
+   */
   | { t: 'yielded'; kernel: string; cell: number; attempt: number; member: number }
   /**
    * A message on iopub, in order, each once. `seq` counts per kernel across cells and executors;
