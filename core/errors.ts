@@ -56,7 +56,6 @@ export const ERROR_CODES = {
   'blob-lost': 'A part of the state of a kernel that no host holds.',
   'disk-full': 'A disk that takes no more writes.',
   'log-corrupt': "A kernel's log on disk that cannot be read.",
-  'kernel-failed': 'A kernel process that did not start.',
   'kernel-died': 'A kernel process that ended while something was asked of it.',
   'kernel-timeout': 'A kernel process that did not answer in time.',
   'path-too-long': 'A runtime directory too long for the paths of unix sockets.',
