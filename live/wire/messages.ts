@@ -67,8 +67,11 @@ export type GatewayNotice =
   | { t: 'hosts'; hosts: readonly HostAddress[] }
   /** A client's message for the kernel's process. Frames: header, parent, metadata, content, buffers… */
   | { t: 'to-kernel'; kernel: string; member: number; channel: 'shell' | 'control' | 'stdin' }
-  /** All clients have outputs up to this number; the agent may forget those of ended cells. */
-  | { t: 'outputs-seen'; kernel: string; upTo: number }
+  /**
+   * All clients have outputs up to this number; the agent may forget those of ended cells. The reply
+   * of cell `replied`, and of those before it, has left.
+   */
+  | { t: 'outputs-seen'; kernel: string; upTo: number; replied?: number }
   | { t: 'gateway-beat'; at: number };
 
 export interface HostAddress {
@@ -175,7 +178,7 @@ export interface KernelReport extends KernelPosition {
   open: readonly OpenCell[];
   /** the latest decided ones, for clients that missed the reply; at most 64 */
   decided: readonly DecidedCell[];
-  outputs: { first: number; next: number; seen: number };
+  outputs: { first: number; next: number; seen: number; replied?: number };
   unreplicated: readonly Unreplicated[];
   pinned: readonly string[];
   stateBytes: number;
