@@ -86,17 +86,13 @@ export class KernelClient {
   }
 
   async #read(channel: KernelChannel, socket: Dealer | Subscriber): Promise<void> {
-    let turnEnds = 0;
+    let since = performance.now();
     try {
       while (!this.#closed) {
-        const frames = await socket.receive();
-        const now = performance.now();
-        if (now > turnEnds + BURST_MS) turnEnds = now + BURST_MS;
-        else if (now > turnEnds) {
-          await new Promise(setImmediate);
-          turnEnds = performance.now() + BURST_MS;
-        }
-        this.#take(channel, frames);
+        this.#take(channel, await socket.receive());
+        if (performance.now() - since < BURST_MS) continue;
+        await new Promise(setImmediate);
+        since = performance.now();
       }
     } catch {
       // A closed socket ends the reading.

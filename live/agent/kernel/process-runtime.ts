@@ -1,0 +1,437 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { NbosError } from '../../../core/errors.ts';
+import { parseObject, readField } from '../../jupyter/fields.ts';
+import { bytesOf } from '../../jupyter/headers.ts';
+import type { JupyterMessage } from '../../jupyter/message.ts';
+import type { Blob, Delta } from '../../log/entries.ts';
+import {
+  BareKernel,
+  died,
+  KERNEL_LIMITS,
+  type KernelLimits,
+  type Log,
+  type Parent,
+} from './bare-kernel.ts';
+import type { KernelChannel } from './client.ts';
+import { kernelEnvironment } from './environment.ts';
+import { canPrioritize } from './process.ts';
+import { pickRecord } from './records.ts';
+import type {
+  ApplyResult,
+  CellResult,
+  CellRun,
+  KernelRuntime,
+  RuntimeOptions,
+  StateUpdate,
+} from './runtime.ts';
+
+/** What all kernel processes of a host share. */
+export interface RuntimeHost {
+  /** the environment that kernels take the allowed part of */
+  outer: Readonly<Record<string, string | undefined>>;
+  /** directory that all replicas share, '' for none */
+  workspace: string;
+  /** of the interpreter, see python.ts; '' for none */
+  userSite: string;
+  /** most bytes of state of a kernel, 0 for no limit */
+  quotaBytes: number;
+  limits?: Partial<KernelLimits>;
+  log: Log;
+}
+
+/** More inline state than this goes to the process as files, not as one message. */
+const INLINE_TOTAL_BYTES = 512 * 1024;
+/** Between two cells only messages of these kinds can be worth keeping when their parent is ours. */
+const LATE_OUTPUT = /^(stream|display_data|update_display_data|error|clear_output|comm_)/;
+
+const NOTHING: Delta = { units: [], dropped: [], unreplicated: [], pinned: [], stateBytes: 0 };
+
+interface Running {
+  msgId: string;
+  header: Uint8Array;
+  record: string;
+  reply: JupyterMessage | undefined;
+  idle: boolean;
+  timer: NodeJS.Timeout | undefined;
+  done(): void;
+  fail(error: Error): void;
+}
+
+/** KernelRuntime over an operating system process; see runtime.ts for the contract. */
+export class ProcessRuntime implements KernelRuntime {
+  onSaved: (delta: Delta) => void = () => {};
+  onMessage: (channel: KernelChannel, message: JupyterMessage) => void = () => {};
+  onDeath: (exit: string) => void = () => {};
+  readonly #options: RuntimeOptions;
+  readonly #host: RuntimeHost;
+  readonly #limits: KernelLimits;
+  #kernel: BareKernel | undefined;
+  #taken: BareKernel | undefined;
+  #spool = '';
+  #spoolHome = '';
+  #state: KernelRuntime['state'] = 'starting';
+  #running: Running | undefined;
+  #helper = false;
+  /** state is being loaded: what it prints is nobody's output */
+  #applying = false;
+  #stopping = false;
+  #lastHeader: Uint8Array | undefined;
+  #saves: Promise<void> = Promise.resolve();
+  #pings: NodeJS.Timeout | undefined;
+
+  /** `taken`: a pooled kernel, started with the same argv and hash seed. */
+  constructor(options: RuntimeOptions, host: RuntimeHost, taken?: BareKernel) {
+    this.#options = options;
+    this.#host = host;
+    this.#limits = { ...KERNEL_LIMITS, ...host.limits };
+    this.#taken = taken;
+  }
+
+  get pid(): number {
+    return this.#kernel?.pid ?? 0;
+  }
+
+  get state(): KernelRuntime['state'] {
+    return this.#running !== undefined ? 'busy' : this.#state;
+  }
+
+  /** Why the helper is not in, '' when it is. */
+  get helperError(): string {
+    return this.#kernel?.helperError ?? '';
+  }
+
+  async start(): Promise<void> {
+    const { meta, niced, blobs } = this.#options;
+    await mkdir(blobs, { recursive: true, mode: 0o700 });
+    if (niced && !(await canPrioritize())) await pause(this.#limits.standbyDelayMs);
+    if (this.#stopping) throw died('it was stopped while it started');
+    const kernel = this.#takePooled() ?? this.#fresh();
+    this.#kernel = kernel;
+    kernel.handlers = {
+      message: (channel, message, parent) => this.#message(channel, message, parent),
+      ownOutput: (message) => this.#ownOutput(message),
+      exit: (exit) => this.#exited(exit),
+    };
+    if (kernel.pid === 0) await kernel.launch();
+    if (meta.language === 'python' && kernel.helperError === '') await this.#setUp(kernel);
+    if (kernel.dead !== '') throw died(kernel.dead);
+    this.#state = 'ready';
+    this.#pings = setInterval(() => this.#ping(), Math.max(100, this.#options.orphanMs / 3));
+    this.#pings.unref();
+  }
+
+  #takePooled(): BareKernel | undefined {
+    const taken = this.#taken;
+    this.#taken = undefined;
+    return taken?.dead === '' ? taken : undefined;
+  }
+
+  #fresh(): BareKernel {
+    const { meta, directory, niced } = this.#options;
+    const { outer, workspace, userSite, log } = this.#host;
+    return new BareKernel({
+      argv: meta.argv,
+      env: kernelEnvironment({
+        outer,
+        workspace,
+        userSite,
+        kernel: meta.env,
+        hashSeed: meta.hashSeed,
+      }),
+      cwd: meta.cwd,
+      directory,
+      niced,
+      python: meta.language === 'python',
+      limits: this.#limits,
+      log,
+    });
+  }
+
+  async #setUp(kernel: BareKernel): Promise<void> {
+    const { meta, blobs, orphanMs } = this.#options;
+    this.#spoolHome = await spoolHome(kernel.directory, blobs);
+    this.#spool = await kernel.makeSpool(this.#spoolHome);
+    const content = {
+      key: meta.stateKey,
+      directory: this.#spoolHome,
+      blobs,
+      cwd: meta.cwd,
+      env: meta.env,
+      hashSeed: meta.hashSeed,
+      orphanMs,
+      quotaBytes: this.#host.quotaBytes,
+      excluded: [],
+    };
+    try {
+      const answer = await kernel.ask(
+        'shell',
+        'nbos_setup_request',
+        content,
+        this.#limits.answerMs,
+      );
+      if (answer['status'] === 'ok') this.#helper = true;
+      else kernel.helperError = `${String(answer['ename'])}: ${String(answer['evalue'])}`;
+    } catch (error) {
+      if (kernel.dead !== '') throw error;
+      kernel.helperError = (error as Error).message;
+    }
+    if (kernel.helperError !== '')
+      this.#host.log.warn(
+        { kernel: meta.kernel, error: kernel.helperError },
+        'helper set-up failed',
+      );
+  }
+
+  async run(cell: CellRun): Promise<CellResult> {
+    const kernel = this.#usable('run a cell');
+    const header = bytesOf(cell.request.header);
+    const record = `cell-${cell.cell}-${cell.attempt}-${randomUUID().slice(0, 8)}`;
+    const startedAt = performance.now();
+    const ended = new Promise<void>((done, fail) => {
+      this.#running = {
+        msgId: cell.request.msgId,
+        header,
+        record,
+        reply: undefined,
+        idle: false,
+        timer: undefined,
+        done,
+        fail,
+      };
+    });
+    this.#lastHeader = header;
+    const running = this.#running!;
+    kernel.send('shell', requestOf(cell, header, this.#helper ? record : ''));
+    try {
+      await ended;
+      const picked = await this.#pick(record);
+      const runMs = performance.now() - startedAt;
+      return { reply: running.reply!, runMs, ...picked };
+    } finally {
+      clearTimeout(running.timer);
+      this.#running = undefined;
+    }
+  }
+
+  #usable(what: string): BareKernel {
+    const kernel = this.#kernel;
+    if (kernel === undefined || this.#state !== 'ready' || kernel.dead !== '')
+      throw died(kernel?.dead || `it cannot ${what}: it is ${this.#state}`);
+    if (this.#running !== undefined || this.#applying)
+      throw new NbosError('kernel-failed', `kernel process ${this.pid}: busy, it cannot ${what}`);
+    return kernel;
+  }
+
+  async #pick(name: string): Promise<Pick<CellResult, 'delta' | 'helperError' | 'captureMs'>> {
+    if (this.#options.meta.language !== 'python')
+      return { delta: NOTHING, helperError: '', captureMs: 0 };
+    if (!this.#helper)
+      return { delta: null, helperError: this.helperError || 'no helper', captureMs: 0 };
+    await this.#saves;
+    try {
+      const record = await pickRecord(this.#spool, name, this.#options.blobs);
+      if (record === undefined)
+        return { delta: null, helperError: 'the helper left no record', captureMs: 0 };
+      return { delta: record.delta, helperError: record.error, captureMs: record.captureMs };
+    } catch (error) {
+      return { delta: null, helperError: (error as Error).message, captureMs: 0 };
+    }
+  }
+
+  async apply(state: StateUpdate): Promise<ApplyResult> {
+    const kernel = this.#usable('take state');
+    if (!this.#helper) return { failed: [] };
+    this.#applying = true;
+    try {
+      const update = await this.#lighter(state);
+      const answer = await kernel.ask('shell', 'nbos_apply_request', update, this.#limits.applyMs);
+      if (answer['status'] !== 'ok')
+        throw new NbosError(
+          'kernel-failed',
+          `kernel process ${this.pid}: state not taken: ${String(answer['evalue'])}`,
+        );
+      return { failed: (answer['failed'] ?? []) as ApplyResult['failed'] };
+    } finally {
+      this.#applying = false;
+    }
+  }
+
+  /** Much inline state would be one long message, signed on our loop: it goes through files. */
+  async #lighter(state: StateUpdate): Promise<StateUpdate> {
+    const blobs = state.units.flatMap((unit) => [unit.skeleton, ...unit.buffers]);
+    const inline = blobs.reduce((sum, blob) => sum + (blob.inline?.length ?? 0), 0);
+    if (inline <= INLINE_TOTAL_BYTES) return state;
+    const outside = async (blob: Blob): Promise<Blob> => {
+      if (blob.inline === undefined) return blob;
+      const file = join(this.#options.blobs, blob.hash);
+      await writeFile(`${file}.part`, Buffer.from(blob.inline, 'base64'), { mode: 0o600 });
+      await rename(`${file}.part`, file);
+      return { hash: blob.hash, bytes: blob.bytes, mac: blob.mac };
+    };
+    const units = [];
+    for (const unit of state.units) {
+      const buffers: Blob[] = [];
+      for (const blob of unit.buffers) buffers.push(await outside(blob));
+      units.push({ ...unit, skeleton: await outside(unit.skeleton), buffers });
+    }
+    return { ...state, units };
+  }
+
+  async collect(): Promise<Delta | null> {
+    const kernel = this.#usable('collect state');
+    if (!this.#helper) return null;
+    const answer = await kernel.ask('shell', 'nbos_collect_request', {}, this.#limits.applyMs);
+    const name = answer['record'];
+    if (typeof name !== 'string' || !isRecordName(name)) return null;
+    const record = await pickRecord(this.#spool, name, this.#options.blobs);
+    return record?.delta ?? null;
+  }
+
+  send(channel: 'shell' | 'control' | 'stdin', message: JupyterMessage): void {
+    this.#kernel?.send(channel, message);
+  }
+
+  #message(channel: KernelChannel, message: JupyterMessage, parent: Parent): void {
+    const running = this.#running;
+    const ofCell = running !== undefined && parent.msgId === running.msgId;
+    if (!ofCell || !this.#keeps(channel, message, running)) this.onMessage(channel, message);
+    else if (running.reply !== undefined && running.idle) running.done();
+    else if (running.reply !== undefined || running.idle)
+      running.timer ??= this.#impatience(running);
+  }
+
+  /** Whether a message of the cell that runs goes no further: its reply, its idle, a save. */
+  #keeps(channel: KernelChannel, message: JupyterMessage, running: Running): boolean {
+    const type = readField(message.header, 'msg_type');
+    if (channel === 'shell' && type === 'execute_reply') {
+      running.reply = message;
+      return true;
+    }
+    if (channel !== 'iopub') return false;
+    if (type === 'nbos_saved') {
+      this.#saved(message);
+      return true;
+    }
+    if (type !== 'status' || readField(message.content, 'execution_state') !== 'idle') return false;
+    running.idle = true;
+    return true;
+  }
+
+  /** One of reply and idle is here: the other comes at once, or was lost. */
+  #impatience(running: Running): NodeJS.Timeout {
+    return setTimeout(() => {
+      if (running.reply !== undefined) running.done();
+      else
+        running.fail(
+          new NbosError(
+            'kernel-timeout',
+            `kernel process ${this.pid}: the cell ended, but its reply did not come`,
+            'Restart the kernel.',
+          ),
+        );
+    }, this.#limits.idleMs);
+  }
+
+  #saved(message: JupyterMessage): void {
+    const name = parseObject(message.content)?.['record'];
+    if (typeof name !== 'string' || !isRecordName(name)) return;
+    this.#saves = this.#saves.then(async () => {
+      try {
+        const record = await pickRecord(this.#spool, name, this.#options.blobs);
+        if (record?.delta) this.onSaved(record.delta);
+      } catch (error) {
+        this.#host.log.warn({ name, error: (error as Error).message }, 'save was not taken');
+      }
+    });
+  }
+
+  /** A thread of the user's that prints while a request of ours is the kernel's latest. */
+  #ownOutput(message: JupyterMessage): void {
+    if (this.#applying || this.#state !== 'ready') return;
+    const type = readField(message.header, 'msg_type') ?? '';
+    if (!LATE_OUTPUT.test(type) || this.#lastHeader === undefined) return;
+    this.onMessage('iopub', { ...message, parent: this.#lastHeader });
+  }
+
+  #exited(exit: string): void {
+    const wasReady = this.#state === 'ready';
+    this.#state = 'dead';
+    clearInterval(this.#pings);
+    this.#running?.fail(died(exit));
+    // While it starts, the rejection of `start` says it.
+    if (wasReady && !this.#stopping) this.onDeath(exit);
+  }
+
+  #ping(): void {
+    if (this.#helper) this.#kernel?.tell('control', 'nbos_ping_request');
+    void this.#kernel?.process?.trimLog().catch(() => undefined);
+  }
+
+  async interrupt(): Promise<void> {
+    const kernel = this.#kernel;
+    if (kernel === undefined || kernel.dead !== '') return;
+    try {
+      await kernel.ask('control', 'interrupt_request', {}, this.#limits.interruptMs);
+    } catch {
+      kernel.process?.signal('SIGINT');
+    }
+  }
+
+  pause(): void {
+    this.#kernel?.process?.pause();
+  }
+
+  resume(): void {
+    this.#kernel?.process?.resume();
+  }
+
+  prioritize(): void {
+    this.#kernel?.process?.prioritize();
+  }
+
+  async stop(now = false): Promise<void> {
+    this.#stopping = true;
+    clearInterval(this.#pings);
+    const kernel = this.#kernel ?? this.#taken;
+    if (now) await kernel?.kill();
+    else await kernel?.shutdown();
+    this.#state = 'dead';
+    if (this.#spoolHome !== '') await rm(this.#spoolHome, { recursive: true, force: true });
+    await rm(this.#options.directory, { recursive: true, force: true });
+  }
+}
+
+/** The client's request as it was, with what the helper needs in its metadata. */
+function requestOf(cell: CellRun, header: Uint8Array, record: string): JupyterMessage {
+  const { request, count, devices } = cell;
+  const metadata = parseObject(bytesOf(request.metadata)) ?? {};
+  if (record !== '') metadata['nbos'] = { record, count, devices };
+  const content = parseObject(bytesOf(request.content)) ?? {};
+  // The gateway queues cells and stops on errors itself. The kernel would refuse what comes within
+  // an instant of an error, whoever sent it.
+  content['stop_on_error'] = false;
+  return {
+    header,
+    parent: bytesOf('{}'),
+    metadata: bytesOf(JSON.stringify(metadata)),
+    content: bytesOf(JSON.stringify(content)),
+    buffers: request.buffers.map((text) => Buffer.from(text, 'base64')),
+  };
+}
+
+function isRecordName(name: string): boolean {
+  return /^[\w-]{1,100}$/.test(name);
+}
+
+/** Renaming works within one file system only: the spool lies where the blobs do. */
+async function spoolHome(directory: string, blobs: string): Promise<string> {
+  const [here, there] = await Promise.all([stat(directory), stat(blobs)]);
+  if (here.dev === there.dev) return directory;
+  return join(dirname(blobs), '..', 'spool', randomUUID());
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
