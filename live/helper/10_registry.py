@@ -2,9 +2,10 @@
 
 Interface to the kernel side of the helper (files 00-09 and 50-99):
 
-Registry(user_ns)
-    What is known between cells; holds no user object strongly. `excluded` is a set of names that
-    stay out. `units` maps a unit's id to its UnitRecord.
+Registry(user_ns=None)
+    What is known between cells; holds no user object strongly. Made before the first cell, so that
+    it knows which names are IPython's own; None means the namespace of IPython's shell. `excluded`
+    maps names that stay out to the reason shown. `units` maps a unit's id to its UnitRecord.
 
 capture(user_ns, reached, registry, tracker, limits) -> delta
     A Delta of live/log/entries.ts as a dict, without `pinned` ([]). `reached` is the set of names
@@ -14,7 +15,8 @@ capture(user_ns, reached, registry, tracker, limits) -> delta
     asked for before has the content of then, with the hex SHA-256 of the content now, or None
     when it was not computed. `tracker.write_blob(view) -> blob` hashes and spools bytes (and
     keeps no reference to `view`). `limits`: {'quotaBytes': 0 for none, 'outBytes': of one Out
-    entry, 'unitSeconds': of one call of user code while pickling}; each may be left out.
+    entry, 'unitSeconds': of one call of user code while pickling, 'excluded': names that stay out
+    with the reason shown}; each may be left out.
 
 apply_state(user_ns, update, registry, read_blob) -> {'failed': [{unit, names, message}]}
     `update` is a StateUpdate of live/agent/kernel/runtime.ts; units of kind 'ambient' are passed
@@ -25,9 +27,9 @@ to_devices(registry)
     Moves tensors that were on a GPU back to it, before a cell that has one.
 """
 
-import os as _os
-import sys as _sys
-import weakref as _weakref
+import os
+import sys
+import weakref
 
 HIDDEN_NAMES = frozenset(
     'In Out _ih _oh _dh _i _ii _iii exit quit open get_ipython nbos __name__ __doc__ __package__'
@@ -36,6 +38,12 @@ HIDDEN_NAMES = frozenset(
 NEVER_CARRIED = frozenset(
     'In Out _ih _oh _dh _i _ii _iii get_ipython nbos __builtins__ __builtin__'.split()
 )
+
+
+def shell_namespace():
+    """The user's namespace, {} where there is no IPython."""
+    shell = sys.modules['IPython'].get_ipython() if 'IPython' in sys.modules else None
+    return {} if shell is None else shell.user_ns
 
 
 class UnitRecord:
@@ -67,7 +75,9 @@ class UnitRecord:
 class Registry:
     """See the interface above. Objects are known by weak references and ids only."""
 
-    def __init__(self, user_ns):
+    def __init__(self, user_ns=None):
+        if user_ns is None:
+            user_ns = shell_namespace()
         self.units = {}
         # root -> unit id
         self.unit_of = {}
@@ -76,9 +86,12 @@ class Registry:
         # class id <-> class
         self.class_refs = {}
         self.class_ids = {}
-        self.excluded = set()
+        self.excluded = {}
+        # of the plain capture that stands in
+        self.versions = {}
+        self.hashes = {}
         self.blobs = {}
-        self.refused_types = _weakref.WeakKeyDictionary()
+        self.refused_types = weakref.WeakKeyDictionary()
         self.gpu_tensors = []
         self.clock = 0
         self.hidden = {
@@ -89,21 +102,20 @@ class Registry:
         """Whether a name of the namespace is the user's."""
         if name in HIDDEN_NAMES:
             return name not in NEVER_CARRIED and self.hidden.get(name, id(value)) != id(value)
-        if name[:1] != '_':
-            return True
-        return not (name[:2] == '_i' or name[1:].isdigit()) or not name.lstrip('_i').isdigit()
+        # _3 is Out[3] and _i3 the text of a cell: both follow from what is carried
+        return name[:1] != '_' or not name[1:].lstrip('i').isdigit()
 
     def class_id(self, cls):
         """Stable id of a class that travels by value."""
         known = self.class_ids.get(id(cls))
         if known is not None and self.class_refs[known]() is cls:
             return known
-        fresh = 'c' + _os.urandom(6).hex()
+        fresh = 'c' + os.urandom(6).hex()
         self.learn_class(fresh, cls)
         return fresh
 
     def learn_class(self, class_id, cls):
-        self.class_refs[class_id] = _weakref.ref(cls)
+        self.class_refs[class_id] = weakref.ref(cls)
         self.class_ids[id(cls)] = class_id
 
     def class_of(self, class_id):
@@ -129,7 +141,7 @@ def unreplicated_names(registry):
     found = {}
     for record in registry.units.values():
         found.update(record.reasons)
-    found.update((name, 'left out by nbos.exclude') for name in registry.excluded)
+    found.update(registry.excluded)
     return [{'name': name, 'reason': found[name]} for name in sorted(found)]
 
 
