@@ -7,6 +7,7 @@ not the user's namespace. So names are shared between the files without imports.
 import ast
 import asyncio
 import base64
+import bisect
 import contextlib
 import fcntl
 import functools

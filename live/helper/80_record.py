@@ -1,7 +1,7 @@
 """Records: what changed, written whole to the spool before the agent hears of it."""
 
 REGISTRY = Registry()
-TRACKER = HashTracker()
+TRACKER = BufferTracker()
 
 
 def capture_delta(reached):
