@@ -59,6 +59,12 @@ export const ERROR_CODES = {
   'kernel-died': 'A kernel process that ended while something was asked of it.',
   'kernel-timeout': 'A kernel process that did not answer in time.',
   'path-too-long': 'A runtime directory too long for the paths of unix sockets.',
+  'entry-invalid': "An entry for a kernel's log that is not one.",
+  'entry-too-large': "An entry above what a kernel's log takes.",
+  'no-quorum': 'A kernel whose log finds no majority of its hosts.',
+  'not-leader': 'A change of members asked of a member that does not lead.',
+  'change-refused': "A change of a kernel's members that cannot be made.",
+  'replica-stopped': 'A replica that has stopped on its host.',
   'environment-invalid': 'A variable that a kernel cannot get.',
   'python-missing': 'No Python interpreter with ipykernel.',
 } as const;
