@@ -1,5 +1,4 @@
-import type { Config } from '../core/config/options.ts';
-import type { Event } from '../core/events.ts';
+export type { JournalLine } from '../core/record/journal.ts';
 
 /**
  * The admin API under /nbos, read by the commands. All routes need a token; what is not one's own
@@ -110,27 +109,3 @@ export interface TokenRecord {
   /** only in the answer that makes it */
   token?: string;
 }
-
-/**
- * One line of the exported journal: what core was given and what it answered, so that a run can be
- * repeated. Every start of a gateway opens a new part with `start`: core begins afresh there.
- */
-export type JournalLine =
-  | {
-      t: 'start';
-      v: 1;
-      /** name of the policy, or path of its file */
-      policy: string;
-      config: Config;
-      /** ms since the epoch at which `at` is 0 */
-      epochMs: number;
-    }
-  /** The next event that core was given. */
-  | { t: 'event'; event: Event }
-  /** A session's number in the events below belongs to this kernel. */
-  | { t: 'session'; session: number; kernel: string; user: string; path: string; name: string }
-  /**
-   * Hash of all effects of this part so far: hex SHA-256 over the texts `JSON.stringify(effects)` +
-   * '\n' of each event, in order. Written at least at the end.
-   */
-  | { t: 'effects'; events: number; hash: string };
