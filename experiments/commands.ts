@@ -39,7 +39,7 @@ const STUDY: OptionTable = {
   seeds: count('seeds', 1, 'seeds of paper, sensitivity, scale or faults'),
 };
 
-/** `nbos compare | experiment | report | demo`. */
+/** `nbos compare | experiment | report | fidelity | demo`. */
 export function addExperimentCommands(program: Program): void {
   addCommand(
     program,
@@ -69,6 +69,14 @@ export function addExperimentCommands(program: Program): void {
     {},
     run('reportOn'),
     { folder: { type: 'string', describe: 'folder of results', demandOption: true } },
+  );
+  addCommand(
+    program,
+    'fidelity <folder>',
+    'repeat a recorded live run in the simulator and show how far its measures are off',
+    {},
+    async (given) => (await import('./fidelity/actions.ts')).compareWithLive(given),
+    { folder: { type: 'string', describe: 'run folder of nbos replay', demandOption: true } },
   );
   addCommand(
     program,

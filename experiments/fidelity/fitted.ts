@@ -1,0 +1,149 @@
+import { STEP } from '../../core/books/execution-book.ts';
+import type { PartialConfig, Quantiles } from '../../core/config/options.ts';
+import { mean, quantileSorted, sortedCopy } from '../../traces/quantiles.ts';
+import { type JournalPart, replayPart } from './journal.ts';
+
+/** ms of each step of a live run that the simulator draws, one value an occurrence. */
+export interface StepSamples {
+  readonly gateway: number[];
+  readonly reply: number[];
+  readonly election: number[];
+  readonly stateCommit: number[];
+  readonly deviceLoad: number[];
+  readonly coldStart: number[];
+  readonly prewarmedStart: number[];
+  readonly hostStart: number[];
+  /** commits that moved a replica */
+  readonly migration: number[];
+  readonly stateRead: number[];
+}
+
+/** Collects what a recorded run says about how long things take. */
+export function stepSamples(part: JournalPart): StepSamples {
+  const samples: StepSamples = {
+    gateway: [],
+    reply: [],
+    election: [],
+    stateCommit: [],
+    deviceLoad: [],
+    coldStart: [],
+    prewarmedStart: [],
+    hostStart: [],
+    migration: [],
+    stateRead: [],
+  };
+  const starts = new Map<number, { at: number; into: number[] }>();
+  const hosts = new Map<number, number>();
+  replayPart(part, {
+    watch: () => undefined,
+    before: () => undefined,
+    after: (event, effects) => {
+      if (event.kind === 'container-started') {
+        const start = starts.get(event.container);
+        start?.into.push(event.at - start.at);
+        starts.delete(event.container);
+      } else if (event.kind === 'host-up') {
+        const asked = hosts.get(event.host);
+        if (asked !== undefined) samples.hostStart.push(event.at - asked);
+      } else if (event.kind === 'replica-joined') {
+        samples.migration.push(event.migrationMs);
+        samples.stateRead.push(event.stateReadMs);
+      }
+      for (const effect of effects) {
+        if (effect.kind === 'start-container' && effect.start !== 'same') {
+          const into = effect.start === 'cold' ? samples.coldStart : samples.prewarmedStart;
+          starts.set(effect.container, { at: event.at, into });
+        } else if (effect.kind === 'provision-host') hosts.set(effect.host, event.at);
+        else if (effect.kind === 'reply' && effect.status === 'completed')
+          addSteps(samples, effect.execution.steps, effect.execution.need.gpuMillis > 0);
+      }
+    },
+  });
+  return samples;
+}
+
+function addSteps(samples: StepSamples, steps: readonly number[], onDevice: boolean): void {
+  samples.gateway.push(steps[STEP.gateway]!);
+  samples.reply.push(steps[STEP.reply]!);
+  samples.election.push(steps[STEP.election]!);
+  samples.stateCommit.push(steps[STEP.state_commit]!);
+  if (onDevice) samples.deviceLoad.push(steps[STEP.device_load]!);
+}
+
+/**
+ * Options of the simulator under which its steps take as long as those of a live run: quantiles
+ * where it draws from a table, else the parameters of its distribution. What did not occur in the
+ * live run keeps its default. A drawn model or data set would add time that no live cell spent, so
+ * there are none.
+ */
+export function fittedLatencies(samples: StepSamples): PartialConfig {
+  const commits = [...samples.election, ...samples.stateCommit];
+  const commitMs = mean(commits);
+  const deviceStartMs = mean(samples.deviceLoad);
+  return {
+    ...hops([...samples.gateway, ...samples.reply]),
+    ...(commits.length === 0 ? {} : { raftCommitMs: quantilesOf(commits) }),
+    ...migration(samples, commitMs),
+    ...coldStarts(samples.coldStart),
+    ...prewarmedStarts(samples.prewarmedStart),
+    ...hostStarts(samples.hostStart),
+    deviceStartMs: Number.isNaN(deviceStartMs) ? 0 : deviceStartMs,
+    modelSizesMb: {},
+    datasetSizesMb: {},
+    slowStartShare: 0,
+    storeFailureShare: 0,
+  };
+}
+
+/** A uniform distribution with the mean of the samples, as wide as most of them. */
+function hops(samples: readonly number[]): PartialConfig {
+  if (samples.length === 0) return {};
+  const sorted = sortedCopy(Float64Array.from(samples));
+  const middle = mean(samples);
+  const reach = Math.min(middle, (quantileSorted(sorted, 0.9) - quantileSorted(sorted, 0.1)) / 2);
+  return { gatewayMinMs: middle - reach, gatewayMaxMs: middle + reach };
+}
+
+const PERCENTS = [0, 10, 25, 50, 75, 90, 95, 99, 100] as const;
+
+/** Points of the empirical quantile function; the simulator draws between them. */
+function quantilesOf(samples: readonly number[]): Quantiles {
+  const sorted = sortedCopy(Float64Array.from(samples));
+  return PERCENTS.map((percent) => [percent, quantileSorted(sorted, percent / 100)] as const);
+}
+
+/** Moving a replica is so many commits; its state comes at a rate from a state of 1 MB. */
+function migration({ migration: moves, stateRead }: StepSamples, commitMs: number): PartialConfig {
+  if (moves.length === 0) return {};
+  const readMs = mean(stateRead);
+  return {
+    ...(commitMs > 0
+      ? { migrationCommits: Math.min(100, Math.round(mean(moves) / commitMs)) }
+      : {}),
+    stateMedianMb: readMs > 0 ? 1 : 0,
+    stateSigma: 0,
+    storeVariationPct: 0,
+    ...(readMs > 0 ? { storeReadMbPerS: 1_000 / readMs } : {}),
+  };
+}
+
+function coldStarts(samples: readonly number[]): PartialConfig {
+  const taken = samples.filter((ms) => ms > 0);
+  if (taken.length === 0) return {};
+  const logs = taken.map(Math.log);
+  const middle = mean(logs);
+  const variance = mean(logs.map((each) => (each - middle) ** 2));
+  return { coldStartMedianMs: Math.exp(middle), coldStartSigma: Math.sqrt(variance) };
+}
+
+function prewarmedStarts(samples: readonly number[]): PartialConfig {
+  if (samples.length === 0) return {};
+  return { prewarmedMinMs: Math.min(...samples), prewarmedMaxMs: Math.max(...samples) };
+}
+
+function hostStarts(samples: readonly number[]): PartialConfig {
+  if (samples.length === 0) return {};
+  const middle = mean(samples);
+  const sd = Math.sqrt(mean(samples.map((each) => (each - middle) ** 2)));
+  return { hostStartMeanMs: middle, hostStartSdMs: sd };
+}
