@@ -29,6 +29,7 @@ import threading
 import time
 import types
 import warnings
+import weakref
 
 from IPython import get_ipython
 

@@ -1,6 +1,11 @@
 """Blobs: content by its SHA-256, inline or as a file of the spool, signed with the kernel's key."""
 
 
+CHUNK_BYTES = 1 << 20
+# start -> end of private maps of blob files. Blobs never change, so nobody else writes there.
+BLOB_MAPS = {}
+
+
 class BlobRefused(Exception):
     """A blob is missing, or is not what its hash and signature say."""
 
@@ -13,33 +18,67 @@ def sign(content_hash):
 def write_blob(content, content_hash=None):
     """Content as a Blob of log/entries.ts; above INLINE_BYTES it becomes a file of the spool.
 
-    `content_hash` saves hashing again. The file has its name only when it is whole.
+    `content_hash`, when it is known, saves writing what is there already.
     """
-    view = memoryview(content).cast('B') if not isinstance(content, bytes) else content
-    content_hash = content_hash or hashlib.sha256(view).hexdigest()
-    blob = {'hash': content_hash, 'bytes': len(view), 'mac': sign(content_hash)}
-    if len(view) <= INLINE_BYTES:
-        blob['inline'] = base64.b64encode(view).decode()
-        return blob
-    path = os.path.join(HELPER.directory, 'spool', content_hash)
-    if not os.path.exists(path) and not os.path.exists(os.path.join(HELPER.blobs, content_hash)):
-        write_whole(path, view)
-    return blob
+    view = memoryview(content).cast('B')
+    if view.nbytes > INLINE_BYTES:
+        content_hash = spool(view, content_hash)
+        return {'hash': content_hash, 'bytes': view.nbytes, 'mac': sign(content_hash)}
+    inline = bytes(view)
+    content_hash = hashlib.sha256(inline).hexdigest()
+    return {'hash': content_hash, 'bytes': len(inline), 'mac': sign(content_hash),
+            'inline': base64.b64encode(inline).decode()}
+
+
+def spool(view, content_hash):
+    """Writes a blob's file unless there is one; its hash.
+
+    Each chunk is copied, then hashed and written: a thread of the user that writes on cannot make
+    the file another than its name says.
+    """
+    if content_hash is not None and is_blob_there(content_hash):
+        return content_hash
+    digest = hashlib.sha256()
+    temporary = os.path.join(HELPER.directory, 'spool', '%x.part' % time.time_ns())
+    with whole_file(temporary) as file:
+        for at in range(0, view.nbytes, CHUNK_BYTES):
+            chunk = bytes(view[at:at + CHUNK_BYTES])
+            digest.update(chunk)
+            write_all(file, chunk)
+        content_hash = digest.hexdigest()
+        os.rename(temporary, os.path.join(HELPER.directory, 'spool', content_hash))
+    return content_hash
+
+
+def is_blob_there(content_hash):
+    spooled = os.path.join(HELPER.directory, 'spool', content_hash)
+    return os.path.exists(spooled) or os.path.exists(os.path.join(HELPER.blobs, content_hash))
 
 
 def write_whole(path, content):
     """Writes a file that exists under its name only when it is complete."""
-    temporary = '%s.%d.part' % (path, threading.get_ident())
+    temporary = path + '.part'
+    with whole_file(temporary) as file:
+        write_all(file, content)
+        os.rename(temporary, path)
+
+
+@contextlib.contextmanager
+def whole_file(temporary):
+    """A new private file for writing; removed when its writer raises."""
     try:
         with open(temporary, 'wb', buffering=0, opener=open_private) as file:
-            left = memoryview(content)
-            while len(left) > 0:
-                left = left[file.write(left):]
-        os.rename(temporary, path)
-    except OSError:
+            yield file
+    except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
+
+
+def write_all(file, content):
+    left = memoryview(content)
+    while len(left) > 0:
+        left = left[file.write(left):]
 
 
 def open_private(path, flags):
@@ -68,7 +107,13 @@ def map_file(path, size):
         return b''
     try:
         with open(path, 'rb') as file:
-            return mmap.mmap(file.fileno(), size, flags=mmap.MAP_PRIVATE,
-                             prot=mmap.PROT_READ | mmap.PROT_WRITE)
+            content = mmap.mmap(file.fileno(), size, flags=mmap.MAP_PRIVATE,
+                                prot=mmap.PROT_READ | mmap.PROT_WRITE)
     except (OSError, ValueError) as error:
         raise BlobRefused('blob file %s: %s' % (path, error)) from None
+    import ctypes
+
+    start = ctypes.addressof(ctypes.c_char.from_buffer(content))
+    BLOB_MAPS[start] = start + -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+    weakref.finalize(content, BLOB_MAPS.pop, start, None)
+    return content

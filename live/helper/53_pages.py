@@ -82,10 +82,10 @@ class Pages:
 
     def of_file(self, start, end):
         """Whether any page is of a file or shared: others may write it and we would not see."""
-        return self.scan(start, end, PAGE_IS_FILE)
+        return self.scan(start, end, PAGE_IS_FILE, 0)
 
-    def scan(self, start, end, kind):
-        struct.pack_into('12Q', self.argument, 0, 96, PM_SCAN_CHECK_WPASYNC, start, end, 0,
+    def scan(self, start, end, kind, flags=PM_SCAN_CHECK_WPASYNC):
+        struct.pack_into('12Q', self.argument, 0, 96, flags, start, end, 0,
                          self.ctypes.addressof(self.regions), 1, 1, 0, kind, 0, kind)
         try:
             return fcntl.ioctl(self.pagemap, PAGEMAP_SCAN, self.argument) != 0

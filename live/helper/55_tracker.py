@@ -17,7 +17,7 @@ class KnownBuffer:
     __slots__ = ('hash', 'edges', 'start', 'end', 'tracked', 'changes')
 
     def __init__(self):
-        self.hash = ''
+        self.hash = None
         self.edges = 0
         self.start = self.end = 0
         self.tracked = False
@@ -46,24 +46,31 @@ class BufferTracker:
             self.reason = str(reason)
 
     def fingerprint(self, address, nbytes, view):
-        """(whether it changed since last seen at this place, hex SHA-256 of the content)."""
+        """(whether it changed since last seen at this place, hex SHA-256 of the content now).
+
+        The hash is None where pages tell without reading: whoever writes the content hashes it.
+        """
         key = (address, nbytes)
         known = self.known.get(key)
         if known is None:
             known = self.known[key] = KnownBuffer()
             self.forget_oldest()
         elif known.tracked and self.is_untouched(known, address, view):
+            known.changes = 0
             return False, known.hash
+        known.changes += 1
         # Protected first, read second: a write in between is seen next time.
-        known.tracked = self.protect(known, address, nbytes)
-        known.edges = self.edges_of(known, address, view) if known.tracked else 0
-        content_hash = hashlib.sha256(view).hexdigest()
-        changed = content_hash != known.hash
-        known.changes = known.changes + 1 if changed and known.hash else 0
-        known.hash = content_hash
-        if known.tracked and self.pages_of.of_file(known.start, known.end):
-            self.release(known)
-        return changed, content_hash
+        dirty = known.tracked or known.hash is None
+        known.tracked = self.protect(known, address, nbytes, view)
+        if known.tracked:
+            known.edges = self.edges_of(known, address, view)
+            if dirty:
+                known.hash = None
+                return True, None
+        before, known.hash = known.hash, hashlib.sha256(view).hexdigest()
+        if known.hash == before:
+            known.changes = 0
+        return known.hash != before, known.hash
 
     def is_untouched(self, known, address, view):
         if self.pages_of.written(known.start, known.end):
@@ -74,7 +81,7 @@ class BufferTracker:
         """A hash of the bytes before the first and after the last whole page."""
         return hash((bytes(view[:known.start - address]), bytes(view[known.end - address:])))
 
-    def protect(self, known, address, nbytes):
+    def protect(self, known, address, nbytes, view):
         """Starts watching a buffer's whole pages; False when it has to be hashed next time."""
         full = len(self.starts) >= WATCHED_BUFFERS and not known.tracked
         hot = known.changes >= HOT_CHANGES
@@ -84,6 +91,8 @@ class BufferTracker:
         known.start = -(-address // PAGE) * PAGE
         known.end = (address + nbytes) // PAGE * PAGE
         try:
+            if self.is_foreign(known, view[known.start - address]):
+                raise OSError('shared, or a file that others may write')
             self.pages_of.protect(known.start, known.end)
         except OSError:
             self.release(known)
@@ -91,6 +100,12 @@ class BufferTracker:
         if not known.tracked:
             self.own(known)
         return True
+
+    def is_foreign(self, known, first_byte):
+        """Whether others may write this memory; `first_byte` was read so that a page is there."""
+        if any(start <= known.start and known.end <= end for start, end in BLOB_MAPS.items()):
+            return False
+        return self.pages_of.of_file(known.start, known.end)
 
     def own(self, known):
         """Protecting cleared the marks of these pages for every other entry that lies on them."""
