@@ -104,7 +104,7 @@ export class AgentLinks {
   }
 
   /** False when there is no link to the host; it is not kept for later. */
-  notify(host: string, notice: GatewayNotice, frames: readonly Uint8Array[] = []): boolean {
+  tell(host: string, notice: GatewayNotice, frames: readonly Uint8Array[] = []): boolean {
     return this.#send(host, notice, frames);
   }
 

@@ -213,8 +213,9 @@ export type PeerMessage =
   | { t: 'forward'; id: number; kernel: string; entries: readonly LogEntry[] }
   /** `leader`: the host it knows of, '' for none */
   | { t: 'forwarded'; id: number; ok: boolean; code: string; leader: string }
-  /** Asked before a large blob is sent: answered by `want-blob`, or `blob-stored` if it is there. */
-  | { t: 'offer-blob'; kernel: string; hash: string; total: number }
+  /** Which of these does the other side not have? What it has it keeps for a while. */
+  | { t: 'offer-blobs'; id: number; kernel: string; hashes: readonly string[] }
+  | { t: 'wanted-blobs'; id: number; missing: readonly string[] }
   /** One frame: the chunk at `offset`. */
   | { t: 'blob'; kernel: string; hash: string; offset: number; total: number }
   /** The chunk is written, the next may come: at most a window of them is on the way. */

@@ -116,7 +116,7 @@ test('a message with frames goes both ways, after hello', async () => {
   const { client, got } = agent(links.endpoint);
   await eventually(() => hellos.length === 1);
   assert.equal(links.hosts(), ['h1']);
-  links.notify('h1', { t: 'to-kernel', kernel: 'k', member: 1, channel: 'shell' }, [
+  links.tell('h1', { t: 'to-kernel', kernel: 'k', member: 1, channel: 'shell' }, [
     Buffer.from('header'),
     Buffer.alloc(0),
     new Uint8Array([1, 2]),
@@ -156,15 +156,15 @@ test('requests are answered, refused with their code, or run out of time', async
     if (head.t === 'stop-pooled') client.send(answerError(head.rq!, new Error('no such process')));
   });
   await eventually(() => hellos.length === 1);
-  assert.equal(await links.request('h1', { t: 'report' }), ['report']);
-  const refused = await links.request('h1', { t: 'stop-pooled', pooled: 'p' }).catch((e) => e);
+  assert.equal(await links.ask('h1', { t: 'report' }), ['report']);
+  const refused = await links.ask('h1', { t: 'stop-pooled', pooled: 'p' }).catch((e) => e);
   assert.is(refused.code, 'agent-failed');
   assert.is(refused.message, 'no such process');
-  const slow = links.request('h1', { t: 'interrupt', kernel: 'k', member: 1 }, 50);
+  const slow = links.ask('h1', { t: 'interrupt', kernel: 'k', member: 1 }, 50);
   assert.is((await slow.catch((e) => e)).code, 'link-timeout');
-  const nobody = await links.request('h9', { t: 'report' }).catch((e) => e);
+  const nobody = await links.ask('h9', { t: 'report' }).catch((e) => e);
   assert.is(nobody.code, 'link-lost');
-  const cut = links.request('h1', { t: 'interrupt', kernel: 'k', member: 1 }, 5000);
+  const cut = links.ask('h1', { t: 'interrupt', kernel: 'k', member: 1 }, 5000);
   links.drop('h1');
   assert.is((await cut.catch((e) => e)).code, 'link-lost');
   client.close();
@@ -281,7 +281,7 @@ test('an agent that comes anew replaces its old link; one that left is noticed',
   first.client.close();
   second.client.close();
   await eventually(() => {
-    links.notify('h1', { t: 'gateway-beat', at: 1 });
+    links.tell('h1', { t: 'gateway-beat', at: 1 });
     return lost.length === 1;
   });
   assert.equal(links.hosts(), []);
