@@ -73,6 +73,8 @@ export function kernelEnvironment(options: EnvironmentOptions): Record<string, s
   environment['PYTHONHASHSEED'] = String(hashSeed);
   // Output that a cell writes past Python (print of a child) must not wait in a buffer.
   environment['PYTHONUNBUFFERED'] = '1';
+  // Without it the debugger warns of frozen modules in every kernel.
+  environment['PYDEVD_DISABLE_FILE_VALIDATION'] ??= '1';
   if (workspace !== '') environment['PYTHONUSERBASE'] = userBase(workspace);
   if (userSite !== '' && workspace !== '') {
     const path = environment['PYTHONPATH'];

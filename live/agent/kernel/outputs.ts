@@ -54,6 +54,8 @@ export class KernelOutputs {
   #decided = -1;
   #lastLost = -1;
   #lostParent: Uint8Array = bytesOf('{}');
+  /** of segments that are in memory and not on their way to a file */
+  #memoryBytes = 0;
   #writes: Promise<void> = Promise.resolve();
   #closed = false;
 
@@ -103,7 +105,8 @@ export class KernelOutputs {
       last.bytes += bytes;
       last.cell = Math.max(last.cell, cell);
     } else this.#segments.push(newSegment(output, bytes));
-    this.#spill();
+    this.#memoryBytes += bytes;
+    if (this.#memoryBytes > this.#limits.memoryBytes) this.#spill();
     return output;
   }
 
@@ -149,6 +152,7 @@ export class KernelOutputs {
   async close(): Promise<void> {
     this.#closed = true;
     this.#segments = [];
+    this.#memoryBytes = 0;
     await this.#writes;
     await rm(this.#directory, { recursive: true, force: true });
   }
@@ -171,17 +175,16 @@ export class KernelOutputs {
   }
 
   #remove(segment: Segment): void {
-    if (segment.outputs !== undefined && !segment.writing) return;
-    this.#writes = this.#writes.then(() => rm(this.#file(segment), { force: true }));
+    if (segment.outputs !== undefined && !segment.writing) this.#memoryBytes -= segment.bytes;
+    else this.#writes = this.#writes.then(() => rm(this.#file(segment), { force: true }));
   }
 
-  /** Sends the oldest outputs in memory to files, when there are too many of them. */
+  /** Sends the oldest outputs in memory to files. */
   #spill(): void {
-    const inMemory = this.#segments.filter((each) => each.outputs !== undefined && !each.writing);
-    let bytes = inMemory.reduce((sum, each) => sum + each.bytes, 0);
-    for (const segment of inMemory) {
-      if (bytes <= this.#limits.memoryBytes) return;
-      bytes -= segment.bytes;
+    for (const segment of this.#segments) {
+      if (this.#memoryBytes <= this.#limits.memoryBytes) return;
+      if (segment.outputs === undefined || segment.writing) continue;
+      this.#memoryBytes -= segment.bytes;
       segment.writing = true;
       this.#writes = this.#writes.then(() => this.#write(segment));
     }
@@ -218,8 +221,8 @@ export class KernelOutputs {
     while (this.#segments.length > 0 && this.#segments[0]!.first <= segment.first) {
       const oldest = this.#segments.shift()!;
       oldest.lost = true;
-      oldest.outputs = undefined;
       this.#remove(oldest);
+      oldest.outputs = undefined;
     }
   }
 

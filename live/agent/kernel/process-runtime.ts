@@ -294,6 +294,8 @@ export class ProcessRuntime implements KernelRuntime {
   }
 
   #message(channel: KernelChannel, message: JupyterMessage, parent: Parent): void {
+    // What a kernel says while it starts (warnings of its debugger, a welcome) is not for clients.
+    if (this.#state === 'starting') return;
     const running = this.#running;
     const ofCell = running !== undefined && parent.msgId === running.msgId;
     if (!ofCell || !this.#keeps(channel, message, running)) this.onMessage(channel, message);

@@ -1,0 +1,174 @@
+// time-limit: 180 s
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { messageOf, newHeader } from '../../../live/jupyter/headers.ts';
+import { testWithPart } from '../../skip.ts';
+import { contentOf, isAlive, MISSING_PYTHON, TestKernel } from './kernel-kit.ts';
+
+function kernelTest(name: string, body: (kernel: TestKernel) => Promise<void>): void {
+  testWithPart(test, MISSING_PYTHON, name, async () => {
+    const kernel = new TestKernel();
+    try {
+      await kernel.runtime.start();
+      await body(kernel);
+    } finally {
+      await kernel.stop();
+    }
+  });
+}
+
+kernelTest(
+  'a cell: outputs in order, reply and idle kept, the record picked up',
+  async (kernel) => {
+    const result = await kernel.run("x = 41\nprint('one')\nx + 1", { count: 17 });
+    assert.equal(contentOf(result.reply)['execution_count'], 17);
+    assert.equal(contentOf(result.reply)['status'], 'ok');
+    const types = kernel.messages.map(({ type }) => type);
+    assert.equal(types, ['status', 'execute_input', 'stream', 'execute_result']);
+    assert.equal(kernel.messages[0]!.content, { execution_state: 'busy' });
+    assert.equal(kernel.messages[1]!.content['execution_count'], 17);
+    assert.equal(result.helperError, '');
+    const names = result.delta!.units.flatMap((unit) => unit.names);
+    assert.ok(names.includes('x'), names.join());
+    assert.equal(readdirSync(join(kernel.options.directory, 'spool')), []);
+    assert.is(kernel.runtime.state, 'ready');
+  },
+);
+
+kernelTest('an error is a reply as any other, and the next cell runs at once', async (kernel) => {
+  const failed = await kernel.run('1 / 0');
+  assert.equal(contentOf(failed.reply)['ename'], 'ZeroDivisionError');
+  const next = await kernel.run('2');
+  assert.equal(contentOf(next.reply)['status'], 'ok');
+});
+
+kernelTest('large buffers land in the blob directory', async (kernel) => {
+  const result = await kernel.run("blob = b'x' * 300_000");
+  const blobs = result.delta!.units.flatMap(({ skeleton, buffers }) => [skeleton, ...buffers]);
+  const outside = blobs.filter(({ inline }) => inline === undefined);
+  assert.ok(outside.length > 0);
+  for (const { hash, bytes } of outside)
+    assert.is(statSync(join(kernel.options.blobs, hash)).size, bytes);
+});
+
+kernelTest('an interrupt ends the cell with KeyboardInterrupt', async (kernel) => {
+  const cell = kernel.run("import time\nprint('on')\ntime.sleep(60)");
+  await kernel.until(({ type }) => type === 'stream');
+  await kernel.runtime.interrupt();
+  assert.equal(contentOf((await cell).reply)['ename'], 'KeyboardInterrupt');
+});
+
+kernelTest('input is asked for and answered', async (kernel) => {
+  const cell = kernel.run("print('hello ' + input('name? '))");
+  const question = await kernel.until(({ type }) => type === 'input_request');
+  assert.equal(question.content['prompt'], 'name? ');
+  const header = newHeader('input_reply', 'client');
+  kernel.runtime.send('stdin', messageOf({ header, content: { status: 'ok', value: 'you' } }));
+  await cell;
+  assert.is(kernel.printed(), 'hello you\n');
+});
+
+kernelTest('completion, inspection and comms pass through', async (kernel) => {
+  await kernel.run('import math\nget_ipython().kernel.comm_manager.register_target');
+  const completed = await kernel.ask('complete_request', { code: 'math.fl', cursor_pos: 7 });
+  assert.ok((completed['matches'] as string[]).some((match) => match.includes('floor')));
+  const code = 'math.floor';
+  const inspected = await kernel.ask('inspect_request', { code, cursor_pos: 5, detail_level: 0 });
+  assert.equal(inspected['found'], true);
+  await kernel.run(
+    'def opened(comm, message):\n' +
+      "    comm.on_msg(lambda m: comm.send({'echo': m['content']['data']}))\n" +
+      "get_ipython().kernel.comm_manager.register_target('t', opened)",
+  );
+  const comm = { comm_id: 'c1', target_name: 't', data: {} };
+  kernel.runtime.send(
+    'shell',
+    messageOf({ header: newHeader('comm_open', 'client'), content: comm }),
+  );
+  const said = { comm_id: 'c1', data: { n: 5 } };
+  kernel.runtime.send(
+    'shell',
+    messageOf({ header: newHeader('comm_msg', 'client'), content: said }),
+  );
+  const echo = await kernel.until(({ type }) => type === 'comm_msg');
+  assert.equal(echo.content['data'], { echo: { n: 5 } });
+});
+
+kernelTest('30,000 printed lines, none lost, in order', async (kernel) => {
+  await kernel.run('for i in range(30_000): print(i, flush=i % 10 == 0)');
+  const lines = kernel.printed().trimEnd().split('\n');
+  assert.is(lines.length, 30_000);
+  assert.ok(lines.every((line, index) => line === String(index)));
+});
+
+kernelTest('a killed process is told, with its signal, and ends the cell', async (kernel) => {
+  const cell = kernel.run("import time\nprint('last words')\ntime.sleep(60)");
+  const outcome = cell.then(
+    () => 'ended',
+    (error: { code: string }) => error.code,
+  );
+  await kernel.until(({ type }) => type === 'stream');
+  process.kill(kernel.runtime.pid, 'SIGKILL');
+  assert.is(await outcome, 'kernel-died');
+  assert.match(kernel.exit, /SIGKILL.*memory/);
+  assert.is(kernel.runtime.state, 'dead');
+});
+
+kernelTest('a crash in native code says what it was', async (kernel) => {
+  const cell = kernel.run('import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)');
+  await cell.catch(() => undefined);
+  assert.match(kernel.exit, /SIGSEGV: crashed by a bad memory access/);
+});
+
+kernelTest('children go with the kernel; nothing of it is left', async (kernel) => {
+  await kernel.run("import subprocess\np = subprocess.Popen(['sleep', '100'])\nprint(p.pid)");
+  const child = Number(kernel.printed());
+  assert.ok(isAlive(child));
+  const pid = kernel.runtime.pid;
+  await kernel.runtime.stop();
+  assert.not(isAlive(pid));
+  assert.not(existsSync(kernel.options.directory));
+  // Its new parent, init, may take an instant to bury it.
+  for (let i = 0; i < 100 && isAlive(child); i++) await new Promise((r) => setTimeout(r, 10));
+  assert.not(isAlive(child));
+  assert.is(kernel.exit, '');
+});
+
+kernelTest('state goes to another process', async (kernel) => {
+  const { delta } = await kernel.run("words = ['a', 'b']\nn = 3");
+  const other = new TestKernel({}, { blobs: kernel.options.blobs });
+  try {
+    await other.runtime.start();
+    const state = { reset: true, units: delta!.units, dropped: [], count: 1 };
+    assert.equal(await other.runtime.apply(state), { failed: [] });
+    await other.run('print(words, n)');
+    assert.is(other.printed(), "['a', 'b'] 3\n");
+  } finally {
+    await other.stop();
+  }
+});
+
+kernelTest('paused it stands still, resumed it goes on', async (kernel) => {
+  const cell = kernel.run('for i in range(20):\n    import time; time.sleep(0.02); print(i)');
+  await kernel.until(({ type }) => type === 'stream');
+  kernel.runtime.pause();
+  await new Promise((resolve) => setTimeout(resolve, 100));
+  const before = kernel.messages.length;
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  assert.is(kernel.messages.length, before);
+  kernel.runtime.resume();
+  await cell;
+  assert.match(kernel.printed(), /19\n$/);
+});
+
+kernelTest('private: a 0700 directory, a 0600 file, no port, no secrets', async (kernel) => {
+  const { directory } = kernel.options;
+  assert.is(statSync(directory).mode & 0o777, 0o700);
+  assert.is(statSync(join(directory, 'connection.json')).mode & 0o777, 0o600);
+  await kernel.run("import os\nprint([k for k in os.environ if k.startswith(('NBOS', 'AWS'))])");
+  assert.is(kernel.printed(), '[]\n');
+});
+
+test.run();
