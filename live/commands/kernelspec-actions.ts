@@ -56,7 +56,8 @@ export async function installKernelspec(given: Arguments): Promise<void> {
     display_name: `NotebookOS (${described.name})`,
     language: described.language,
     interrupt_mode: 'message',
-    metadata: { debugger: false },
+    // A gateway does not offer its own relay: it would lead back to it.
+    metadata: { debugger: false, nbos_relay: true },
     // Without it the newest running system of the user is found when a kernel starts.
     env: url ? { NBOS_URL: url } : {},
   };
