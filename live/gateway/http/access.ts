@@ -35,9 +35,7 @@ export function userOf(users: Users, authorization: string, url: URL): User | un
 
 /** A URL or path for logs: tokens and secret paths are replaced. */
 export function redacted(url: string): string {
-  return url
-    .replace(/([?&]token=)[^&#\s]*/gi, '$1…')
-    .replace(/\/t\/[^/?#\s]+/g, '/t/…');
+  return url.replace(/([?&]token=)[^&#\s]*/gi, '$1…').replace(/\/t\/[^/?#\s]+/g, '/t/…');
 }
 
 /** For pino: what a logged request must not show. */

@@ -89,6 +89,12 @@ export function forbidden(): Refusal {
   });
 }
 
+export function wrongHost(): Refusal {
+  return new Refusal(403, 'This address is served under the names of the loopback only', {
+    reason: 'Use http://127.0.0.1 or http://localhost, or serve it behind a proxy.',
+  });
+}
+
 export function unavailable(why: string): Refusal {
   return new Refusal(503, why, { headers: { 'retry-after': '1' } });
 }

@@ -4,7 +4,14 @@ import type { Logger } from 'pino';
 import { type WebSocket, WebSocketServer } from 'ws';
 import { V1_SUBPROTOCOL } from '../../jupyter/websocket-v1.ts';
 import { hostAllowed, redacted, routingPath, userOf } from '../http/access.ts';
-import { forbidden, noSuchKernel, Refusal, refusalOf, unavailable } from '../http/answers.ts';
+import {
+  forbidden,
+  noSuchKernel,
+  Refusal,
+  refusalOf,
+  unavailable,
+  wrongHost,
+} from '../http/answers.ts';
 import type { HttpLimits } from '../http/limits.ts';
 import type { HttpMetrics, Refused } from '../http/metrics.ts';
 import type { KernelService, User } from '../kernel-service.ts';
@@ -78,9 +85,9 @@ export class Channels {
   };
 
   /** Ends all connections so that their clients come again. */
-  async close(): Promise<void> {
+  async close(withinMs: number): Promise<void> {
     this.#closing = true;
-    await this.connections.closeAll(this.#parts.limits.closeMs);
+    await this.connections.closeAll(withinMs);
   }
 
   async #admit(request: IncomingMessage): Promise<Wish> {
@@ -144,12 +151,6 @@ export class Channels {
     socket.once('finish', () => socket.destroy());
     socket.end(`${status}${lines.join('')}\r\n${body}`);
   }
-}
-
-export function wrongHost(): Refusal {
-  return new Refusal(403, 'This address is served under the names of the loopback only', {
-    reason: 'Use http://127.0.0.1 or http://localhost, or serve it behind a proxy.',
-  });
 }
 
 /** @throws Refusal 400 */
