@@ -46,15 +46,17 @@ class HelperState:
         self.blobs = ''
         self.quota_bytes = 0
         # Names that the user keeps out of the state, each with the reason shown.
-        self.excluded = set()
+        self.excluded = {}
         # `nbos` of the metadata of the cell that runs, None between cells.
         self.cell = None
         # What the last record said of names that cannot be carried, pins and size.
         self.unreplicated = []
         self.pinned = []
         self.state_bytes = 0
-        # User names whose units have not been looked at since they could last have changed.
-        self.unverified = set()
+        # Whether the last record looked at all names and nothing has run since.
+        self.verified = False
+        # Whether something else than a cell's own code may have run since: comms, threads.
+        self.foreign = False
         # Counted up by the orphan timer, set to zero by each word from the agent.
         self.silent_ticks = 0
         self.orphan_ms = 0

@@ -6,9 +6,16 @@ TRACKER = BufferTracker()
 
 def capture_delta(reached):
     """The Delta of log/entries.ts since the last one; `reached`: names to look at, None for all."""
+    before = activity()
+    if before or not HELPER.verified:
+        # Threads and callbacks reach anything, whatever the cell names.
+        reached = ALL_NAMES if before or HELPER.foreign else reached
     limits = {'quotaBytes': HELPER.quota_bytes, 'excluded': HELPER.excluded}
     delta = capture(HELPER.shell.user_ns, reached, REGISTRY, TRACKER, limits)
-    delta.setdefault('pinned', [])
+    delta['units'] = capture_history() + capture_ambient() + delta['units']
+    delta['pinned'] = before + pins(delta['unreplicated'])
+    HELPER.verified = reached is ALL_NAMES and not before
+    HELPER.foreign = bool(before)
     HELPER.unreplicated = delta['unreplicated']
     HELPER.pinned = delta['pinned']
     HELPER.state_bytes = delta['stateBytes']
@@ -24,11 +31,46 @@ def write_record(name, reached):
             record['delta'] = capture_delta(reached)
         except Exception as error:
             record['error'] = '%s: %s' % (type(error).__name__, error)
+            # The next one looks at everything.
+            HELPER.verified, HELPER.foreign = False, True
         record['captureMs'] = (time.perf_counter() - started) * 1000
-        path = os.path.join(HELPER.directory, 'spool', name + '.json')
-        write_whole(path, json.dumps(record).encode())
+        put_record(name, record)
     return record
 
 
-def is_empty(delta):
-    return not delta['units'] and not delta['dropped']
+def put_record(name, record):
+    path = os.path.join(HELPER.directory, 'spool', name + '.json')
+    write_whole(path, json.dumps(record).encode())
+
+
+def collect_record():
+    """The name of a record of what changed while nothing ran, None for nothing.
+
+    Free when the last record looked at everything and nothing has run since.
+    """
+    if HELPER.verified and not HELPER.foreign and not activity():
+        return None
+    pinned = HELPER.pinned
+    with HELPER.lock, no_interrupts():
+        started = time.perf_counter()
+        delta = capture_delta(ALL_NAMES)
+        if not delta['units'] and not delta['dropped'] and delta['pinned'] == pinned:
+            return None
+        name = 'collect-%x' % time.time_ns()
+        took = (time.perf_counter() - started) * 1000
+        put_record(name, {'v': RECORD_FORMAT, 'delta': delta, 'captureMs': took})
+    return name
+
+
+def apply_update(update):
+    """A StateUpdate of agent/kernel/runtime.ts; gives an ApplyResult."""
+    units = [unit for unit in update['units'] if unit['kind'] == AMBIENT_KIND]
+    with HELPER.lock, no_interrupts(), no_output():
+        if update['reset']:
+            reset_ambient()
+        failed = apply_ambient(units, early=True)
+        result = apply_state(HELPER.shell.user_ns, update, REGISTRY, read_blob)
+        failed += result['failed']
+        failed += apply_ambient(units, early=False)
+        failed += apply_history(units, update['count'], update['reset'])
+    return {'failed': failed}

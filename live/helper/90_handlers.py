@@ -21,13 +21,17 @@ def handle_setup(content):
     HELPER.directory = content['directory']
     HELPER.blobs = content['blobs']
     HELPER.quota_bytes = content.get('quotaBytes') or 0
-    HELPER.excluded.update(content.get('excluded') or ())
+    for name in content.get('excluded') or ():
+        HELPER.excluded.setdefault(name, 'excluded by the administrator')
     os.makedirs(os.path.join(HELPER.directory, 'spool'), mode=0o700, exist_ok=True)
     for name, value in (content.get('env') or {}).items():
         os.environ[name] = value
     if content.get('cwd'):
         with contextlib.suppress(OSError):
             os.chdir(content['cwd'])
+    if not START['cwd']:
+        remember_start()
+        start_orphan_timer()
     HELPER.orphan_ms = content.get('orphanMs') or 0
     return {
         'python': platform.python_version(),
@@ -48,23 +52,8 @@ def versions_of(*packages):
     return found
 
 
-def handle_apply(content):
-    with HELPER.lock, no_interrupts(), no_output():
-        result = apply_state(HELPER.shell.user_ns, content, REGISTRY, read_blob)
-        HELPER.shell.execution_count = content['count'] + 1
-    return {'failed': result['failed']}
-
-
 def handle_collect(content):
-    name = 'collect-%x' % time.time_ns()
-    with HELPER.lock, no_interrupts():
-        delta = capture_delta(None)
-        if is_empty(delta):
-            return {'record': None}
-        record = {'v': RECORD_FORMAT, 'delta': delta, 'captureMs': 0}
-        path = os.path.join(HELPER.directory, 'spool', name + '.json')
-        write_whole(path, json.dumps(record).encode())
-    return {'record': name}
+    return {'record': collect_record()}
 
 
 def handle_status(content):
@@ -72,7 +61,8 @@ def handle_status(content):
         'unreplicated': HELPER.unreplicated,
         'pinned': HELPER.pinned,
         'stateBytes': HELPER.state_bytes,
-        'names': sorted(name for name in list(HELPER.shell.user_ns) if not name.startswith('_')),
+        'names': sorted(name for name, value in list(HELPER.shell.user_ns.items())
+                        if not name.startswith('_') and REGISTRY.carries(name, value)),
     }
 
 
@@ -81,17 +71,18 @@ def handle_ping(content):
 
 
 def wrap_execute_request(original):
-    """Gives a cell its execution count and remembers where its record goes."""
+    """Gives a cell its execution count and devices, and remembers where its record goes."""
 
     async def execute_request(stream, ident, parent):
         HELPER.silent_ticks = 0
-        metadata = parent.get('metadata') or {}
-        cell = metadata.get('nbos')
-        HELPER.cell = cell if isinstance(cell, dict) else None
-        if HELPER.cell is not None:
-            count = HELPER.cell.get('count')
-            if isinstance(count, int):
-                HELPER.shell.execution_count = count
+        cell = (parent.get('metadata') or {}).get('nbos')
+        if not isinstance(cell, dict) or not on_main_thread():
+            # Of a subshell, or not of a cell: found when the kernel is idle.
+            HELPER.verified, HELPER.foreign = False, True
+            cell = None
+        HELPER.cell = cell
+        if cell is not None:
+            prepare_cell(cell)
         try:
             result = original(stream, ident, parent)
             if inspect.isawaitable(result):
@@ -102,31 +93,68 @@ def wrap_execute_request(original):
     return execute_request
 
 
+def prepare_cell(cell):
+    count = cell.get('count')
+    if isinstance(count, int):
+        pad_inputs(count - 1)
+        HELPER.shell.execution_count = count
+    if isinstance(cell.get('devices'), list):
+        show_devices(cell['devices'])
+
+
+def show_devices(devices):
+    """Which GPUs the process sees; once CUDA has started that cannot change any more."""
+    torch = loaded('torch')
+    if torch is not None and torch.cuda.is_initialized():
+        return
+    os.environ['CUDA_VISIBLE_DEVICES'] = ','.join(str(device) for device in devices)
+
+
 def wrap_do_execute(original):
     """Writes the cell's record once it has run, before ipykernel sends the reply."""
 
     @functools.wraps(original)
     async def do_execute(*args, **kwargs):
+        cell = HELPER.cell if on_main_thread() else None
+        is_recorded = cell is not None and bool(cell.get('record')) and HELPER.directory != ''
+        reached = ALL_NAMES
+        if is_recorded:
+            code = kwargs['code'] if 'code' in kwargs else args[0]
+            with contextlib.suppress(Exception):
+                reached = names_reached(code)
         reply = original(*args, **kwargs)
         if inspect.isawaitable(reply):
             reply = await reply
-        cell = HELPER.cell
-        if cell is not None and cell.get('record') and HELPER.directory and on_main_thread():
+        if is_recorded:
             with contextlib.suppress(OSError):
-                write_record(cell['record'], None)
+                write_record(cell['record'], reached)
         return reply
 
     return do_execute
+
+
+def marks_foreign(original):
+    """Comms call the user's code: what they change is looked for when the kernel is idle."""
+
+    def handler(stream, ident, parent):
+        HELPER.foreign, HELPER.verified = True, False
+        return original(stream, ident, parent)
+
+    return handler
 
 
 def install():
     kernel = HELPER.kernel
     shell, control = kernel.shell_handlers, kernel.control_handlers
     shell['nbos_setup_request'] = answering(handle_setup)
-    shell['nbos_apply_request'] = answering(handle_apply)
+    shell['nbos_apply_request'] = answering(apply_update)
     shell['nbos_collect_request'] = answering(handle_collect)
     for handlers in (shell, control):
         handlers['nbos_status_request'] = answering(handle_status)
         handlers['nbos_ping_request'] = answering(handle_ping)
     shell['execute_request'] = wrap_execute_request(shell['execute_request'])
+    for kind in ('comm_open', 'comm_msg', 'comm_close'):
+        if kind in shell:
+            shell[kind] = marks_foreign(shell[kind])
     kernel.do_execute = wrap_do_execute(kernel.do_execute)
+    add_user_module()

@@ -1,0 +1,171 @@
+"""What lives in the process besides objects: threads, children, tasks, timers. It pins the kernel.
+
+Ordinary libraries leave threads and children behind that hold nothing of the user's: the lists
+below name them, and each is tested.
+"""
+
+# Packages whose threads and tasks are the kernel's own or do no work on the user's objects.
+BENIGN_PACKAGES = frozenset(
+    'ipykernel IPython zmq tornado jupyter_client debugpy _pydevd_bundle pydevd anyio'
+    ' prompt_toolkit nbos_helper tqdm joblib loky matplotlib tensorboard tensorboardX'
+    ' ipyparallel'.split()
+)
+# Threads of the standard library that libraries start, by what they run or are named.
+BENIGN_THREADS = frozenset(
+    'MainThread IOPub Heartbeat Control IPythonHistorySavingThread QueueFeederThread'
+    ' QueueManagerThread ExecutorManagerThread nbos-orphan pymp-resource-tracker'.split()
+)
+# In a child's command line: helpers of multiprocessing and loky, which hold no state of their own.
+BENIGN_CHILDREN = (
+    b'multiprocessing.resource_tracker', b'joblib.externals.loky', b'loky.backend',
+    b'semaphore_tracker', b'debugpy', b'pydevd', b'multiprocessing.forkserver',
+)
+
+
+def activity():
+    """One sentence for each thing that would be lost when the kernel moves."""
+    found = []
+    for look in (live_threads, live_children, pending_tasks):
+        try:
+            found += look()
+        except Exception as error:
+            HELPER.kernel.log.debug('nbos: %s: %s', look.__name__, error)
+    return found
+
+
+def live_threads():
+    return [
+        'thread %s is running' % thread.name
+        for thread in threading.enumerate()
+        if not is_benign_thread(thread)
+    ]
+
+
+def is_benign_thread(thread):
+    name = thread.name
+    if name in BENIGN_THREADS or isinstance(thread, (threading._MainThread, threading._DummyThread)):
+        return True
+    if package_of(type(thread)) in BENIGN_PACKAGES:
+        return True
+    target = getattr(thread, '_target', None)
+    if target is None:
+        return False
+    target = getattr(target, 'func', target)
+    if package_of(target) in BENIGN_PACKAGES or package_of(type(getattr(target, '__self__', None))) \
+            in BENIGN_PACKAGES:
+        return True
+    return is_idle_pool_thread(thread, target)
+
+
+def package_of(thing):
+    return (getattr(thing, '__module__', None) or '').split('.')[0]
+
+
+def is_idle_pool_thread(thread, target):
+    """A thread of concurrent.futures or multiprocessing.pool that waits for work."""
+    module = getattr(target, '__module__', '')
+    if module == 'concurrent.futures.thread':
+        queue_of = next((arg for arg in thread._args if hasattr(arg, 'qsize')), None)
+        return queue_of is not None and queue_of.empty() and is_waiting(thread, '_worker')
+    return module == 'multiprocessing.pool' and is_waiting(thread, getattr(target, '__name__', ''))
+
+
+def is_waiting(thread, function):
+    """Whether nothing of the user's is on a thread's stack above the pool's own function."""
+    frame = sys._current_frames().get(thread.ident)
+    while frame is not None:
+        if frame.f_code.co_name == function:
+            return True
+        package = (frame.f_globals.get('__name__') or '').split('.')[0]
+        if package not in ('threading', 'queue', 'concurrent', 'multiprocessing', 'selectors'):
+            return False
+        frame = frame.f_back
+    return False
+
+
+def live_children():
+    """Child processes. Asking whether there is any costs microseconds, naming them more."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except (ChildProcessError, AttributeError):
+        return []
+    return [
+        'process %d (%s) is running' % (pid, command_of(pid))
+        for pid in children()
+        if not is_benign_child(pid)
+    ]
+
+
+def children():
+    pids = []
+    for task in os.listdir('/proc/self/task'):
+        with contextlib.suppress(OSError):
+            with open('/proc/self/task/%s/children' % task) as file:
+                pids += [int(pid) for pid in file.read().split()]
+    return pids
+
+
+def command_line(pid):
+    try:
+        with open('/proc/%d/cmdline' % pid, 'rb') as file:
+            return file.read(4096)
+    except OSError:
+        return b''
+
+
+def command_of(pid):
+    return command_line(pid).replace(b'\0', b' ').decode(errors='replace')[:60].strip()
+
+
+def is_benign_child(pid):
+    """Helpers of libraries; one that has ended has no command line any more."""
+    command = command_line(pid)
+    return command == b'' or any(mark in command for mark in BENIGN_CHILDREN)
+
+
+def pending_tasks():
+    """asyncio tasks and timers of the user in the kernel's loop."""
+    loop = running_loop()
+    if loop is None:
+        return []
+    found = []
+    for task in asyncio.all_tasks(loop):
+        if not is_own_frame(getattr(task.get_coro(), 'cr_frame', None)):
+            found.append('asyncio task %s is pending' % task.get_name())
+    for handle in getattr(loop, '_scheduled', ()):
+        callback = getattr(handle, '_callback', None)
+        if not handle.cancelled() and not is_own_callback(callback):
+            found.append('an asyncio timer is pending')
+    return found
+
+
+def running_loop():
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def is_own_frame(frame):
+    if frame is None:
+        return True
+    return (frame.f_globals.get('__name__') or '').split('.')[0] in BENIGN_PACKAGES | {'asyncio'}
+
+
+def is_own_callback(callback):
+    callback = getattr(callback, 'func', callback)
+    owner = getattr(callback, '__self__', None)
+    if owner is not None and package_of(type(owner)) in ('_asyncio', 'asyncio'):
+        # The wake-up of a sleeping task, which is told on its own.
+        return True
+    return package_of(callback) in BENIGN_PACKAGES | {'asyncio'}
+
+
+def pins(unreplicated):
+    """All reasons for a kernel to stay: what is active, and names that hold what cannot move."""
+    live = [
+        '%s: %s' % (entry['name'], entry['reason'])
+        for entry in unreplicated
+        if entry['name'] not in HELPER.excluded and 'quota' not in entry['reason']
+    ]
+    return live
