@@ -154,7 +154,7 @@ export class KernelOutputs {
     this.#segments = [];
     this.#memoryBytes = 0;
     await this.#writes;
-    await rm(this.#directory, { recursive: true, force: true });
+    await rm(this.#directory, { recursive: true, force: true }).catch(() => undefined);
   }
 
   #gapBefore(from: number): NumberedOutput {
@@ -176,7 +176,10 @@ export class KernelOutputs {
 
   #remove(segment: Segment): void {
     if (segment.outputs !== undefined && !segment.writing) this.#memoryBytes -= segment.bytes;
-    else this.#writes = this.#writes.then(() => rm(this.#file(segment), { force: true }));
+    else
+      this.#writes = this.#writes.then(() =>
+        rm(this.#file(segment), { force: true }).catch(() => undefined),
+      );
   }
 
   /** Sends the oldest outputs in memory to files. */
