@@ -9,9 +9,11 @@ import { messageOf, newHeader } from '../../../live/jupyter/headers.ts';
 import type { JupyterMessage } from '../../../live/jupyter/message.ts';
 import type { KernelMeta } from '../../../live/log/entries.ts';
 
-const found = await findPython({ python: '', outer: process.env, cwd: tmpdir() }).catch(
-  (error: Error) => error.message,
-);
+const found = await findPython({
+  python: process.env['NBOS_TEST_PYTHON'] ?? '',
+  outer: process.env,
+  cwd: tmpdir(),
+}).catch((error: Error) => error.message);
 /** What is not there for tests with real kernels, '' when all is. */
 export const MISSING_PYTHON = typeof found === 'string' ? found : '';
 export const PYTHON = found as Interpreter;

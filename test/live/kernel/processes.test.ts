@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { NbosError } from '../../../core/errors.ts';
 import { endLeftovers } from '../../../live/agent/kernel/leftovers.ts';
 import { startTime } from '../../../live/agent/kernel/process.ts';
 import { ProcessFactory } from '../../../live/agent/kernel/processes.ts';
@@ -81,7 +82,7 @@ testWithPart(
       const outcome = await kernel.runtime.start().catch((error: Error) => error);
       await kernel.stop();
       assert.is(kernel.exit, '');
-      const { code, message } = outcome as { code: string; message: string };
+      const { code, message } = outcome as NbosError;
       return `${code}: ${message}`;
     };
     const argv = ['/no/such/python', '{connection_file}'];
