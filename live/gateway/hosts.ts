@@ -1,0 +1,201 @@
+import type { Logger } from 'pino';
+import type { AgentHello, KernelPosition, KernelReport } from '../wire/messages.ts';
+import type { CoreLoop } from './core-loop.ts';
+import type { Agents } from './links.ts';
+
+export interface HostsOptions {
+  loop: CoreLoop;
+  links: Agents;
+  log: Logger;
+  /** ids of the hosts that belong to the system, in order: core's first numbers */
+  expected: readonly string[];
+  /** ms without a beat after which a host is lost */
+  leaseMs: number;
+  beatMs: number;
+  /** ms on a clock that never jumps */
+  monotone: () => number;
+}
+
+/** A host with its agent. `number` is core's; -1 while it is not in core's books. */
+export interface LiveHost {
+  readonly id: string;
+  number: number;
+  linked: boolean;
+  lastBeatAt: number;
+  hello: AgentHello | undefined;
+  note: string;
+}
+
+export interface HostEvents {
+  /** Its agent said hello and the host is in core's books. */
+  reported(host: LiveHost, hello: AgentHello): void;
+  positions(host: LiveHost, positions: readonly KernelPosition[]): void;
+  /** Its lease is over; core knows. */
+  lost(host: LiveHost): void;
+}
+
+/**
+ * Hosts as core numbers them and as agents name them; failure detection by beats. A host that comes
+ * back after its lease is a new one to core.
+ */
+export class Hosts {
+  readonly #options: HostsOptions;
+  readonly #hosts = new Map<string, LiveHost>();
+  readonly #byNumber = new Map<number, LiveHost>();
+  /** numbers that core has asked for, without a host yet */
+  readonly #wanted: number[] = [];
+  /** hosts that are asked for a report */
+  readonly #asked = new Set<string>();
+  events: HostEvents | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #checkedAt: number;
+
+  constructor(options: HostsOptions) {
+    this.#options = options;
+    this.#checkedAt = options.monotone();
+    for (const id of options.expected) this.#add(id);
+  }
+
+  #add(id: string): LiveHost {
+    const host: LiveHost = {
+      id,
+      number: -1,
+      linked: false,
+      lastBeatAt: Number.NEGATIVE_INFINITY,
+      hello: undefined,
+      note: 'its agent has not reported yet',
+    };
+    this.#hosts.set(id, host);
+    return host;
+  }
+
+  start(): void {
+    this.#timer = setInterval(() => this.#check(), this.#options.beatMs);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+  }
+
+  all(): LiveHost[] {
+    return [...this.#hosts.values()];
+  }
+
+  get(id: string): LiveHost | undefined {
+    return this.#hosts.get(id);
+  }
+
+  byNumber(number: number): LiveHost | undefined {
+    return this.#byNumber.get(number);
+  }
+
+  /** In core's books: its agent is heard. */
+  isUp(id: string): boolean {
+    return (this.#hosts.get(id)?.number ?? -1) !== -1;
+  }
+
+  /** Core asks for a host. */
+  wanted(number: number): void {
+    this.#wanted.push(number);
+    this.#match();
+  }
+
+  /** Core gives a host back. */
+  released(number: number): void {
+    const host = this.#byNumber.get(number);
+    if (host !== undefined) {
+      host.number = -1;
+      host.note = 'given back';
+      this.#byNumber.delete(number);
+    }
+    this.#options.loop.post({ kind: 'host-released', host: number });
+  }
+
+  hello(hello: AgentHello): void {
+    const host = this.#hosts.get(hello.host) ?? this.#add(hello.host);
+    host.hello = hello;
+    host.linked = true;
+    host.lastBeatAt = this.#options.monotone();
+    if (host.number === -1) host.note = 'waits for a place in the cluster';
+    this.#tellAddresses();
+    if (host.number === -1) this.#match();
+    else this.events?.reported(host, hello);
+  }
+
+  beat(id: string, positions: readonly KernelPosition[]): void {
+    const host = this.#hosts.get(id);
+    if (host === undefined || host.hello === undefined) return;
+    host.lastBeatAt = this.#options.monotone();
+    host.linked = true;
+    if (host.number === -1) this.#askReport(host);
+    else this.events?.positions(host, positions);
+  }
+
+  /** It was given up and is heard again: what its hello said is old. */
+  #askReport(host: LiveHost): void {
+    if (this.#asked.has(host.id)) return;
+    this.#asked.add(host.id);
+    this.#options.links
+      .request(host.id, { t: 'report' })
+      .then((kernels) => this.hello({ ...host.hello!, kernels: kernels as KernelReport[] }))
+      .catch((error) => this.#options.log.warn({ err: error, host: host.id }, 'no report'))
+      .finally(() => this.#asked.delete(host.id));
+  }
+
+  /** Its connection ended; the lease decides what that means. */
+  gone(id: string): void {
+    const host = this.#hosts.get(id);
+    if (host !== undefined) host.linked = false;
+  }
+
+  /** Gives hosts that are heard the numbers that core has asked for. */
+  #match(): void {
+    const free = this.all().filter((host) => host.number === -1 && this.#isHeard(host));
+    for (const host of free) {
+      if (this.#wanted.length === 0) return;
+      const own = this.#options.expected.indexOf(host.id);
+      const at = Math.max(0, this.#wanted.indexOf(own));
+      const number = this.#wanted.splice(at, 1)[0]!;
+      host.number = number;
+      host.note = '';
+      this.#byNumber.set(number, host);
+      this.#options.loop.post({ kind: 'host-up', host: number });
+      this.events?.reported(host, host.hello!);
+    }
+  }
+
+  #isHeard(host: LiveHost): boolean {
+    const age = this.#options.monotone() - host.lastBeatAt;
+    return host.linked && host.hello !== undefined && age < this.#options.leaseMs;
+  }
+
+  #check(): void {
+    const { leaseMs, beatMs, monotone, links, loop, log } = this.#options;
+    const now = monotone();
+    const late = now - this.#checkedAt - beatMs;
+    this.#checkedAt = now;
+    for (const host of this.#hosts.values()) {
+      if (host.hello === undefined) continue;
+      // While this process itself stood still, nobody could be heard.
+      if (late > beatMs) host.lastBeatAt = Math.min(now, host.lastBeatAt + late);
+      if (host.linked) links.notify(host.id, { t: 'gateway-beat', at: Date.now() });
+      if (host.number === -1 || now - host.lastBeatAt <= leaseMs) continue;
+      log.warn({ host: host.id }, 'host lost: no beat within its lease');
+      const { number } = host;
+      this.#byNumber.delete(number);
+      host.number = -1;
+      host.linked = false;
+      host.note = 'no beats: the host, its agent or the network is down';
+      loop.post({ kind: 'host-lost', host: number });
+      this.events?.lost(host);
+    }
+  }
+
+  #tellAddresses(): void {
+    const hosts = this.all().flatMap(({ id, hello }) =>
+      hello === undefined ? [] : [{ host: id, peer: hello.peer, key: hello.key }],
+    );
+    for (const { id, linked } of this.#hosts.values())
+      if (linked) this.#options.links.notify(id, { t: 'hosts', hosts });
+  }
+}

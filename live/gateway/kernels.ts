@@ -1,0 +1,351 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { stat } from 'node:fs/promises';
+import { isAbsolute } from 'node:path';
+import type { Logger } from 'pino';
+import { NbosError } from '../../core/errors.ts';
+import { FoldedOutputs } from '../jupyter/folded-outputs.ts';
+import type { KernelMeta } from '../log/entries.ts';
+import { needOfGpus } from './cell-request.ts';
+import type { Cells } from './cells.ts';
+import type { CoreLoop } from './core-loop.ts';
+import type { Delivery } from './delivery.ts';
+import { LiveKernel } from './kernel.ts';
+import type {
+  Attachment,
+  CreateKernel,
+  KernelClient,
+  KernelModel,
+  KernelService,
+  KernelSpecs,
+  SessionFields,
+  User,
+} from './kernel-service.ts';
+import type { KernelTable } from './kernel-table.ts';
+import type { Outcomes } from './outcomes.ts';
+import type { Proposals } from './proposals.ts';
+import type { Router } from './router.ts';
+
+export interface KernelsOptions {
+  loop: CoreLoop;
+  table: KernelTable;
+  cells: Cells;
+  outcomes: Outcomes;
+  delivery: Delivery;
+  proposals: Proposals;
+  router: Router;
+  log: Logger;
+  specs: () => Promise<KernelSpecs>;
+  /** resolves when kernels of a gateway before this one are known */
+  recovered: Promise<void>;
+  isDraining: () => boolean;
+  /** where kernels start whose client names no folder */
+  workspace: string;
+  /** GPUs that a kernel subscribes to when nothing says how many */
+  defaultGpus: number;
+  replicas: number;
+  /** ms until a kernel must answer */
+  startMs: number;
+  kernelsPerUser: number;
+  /** a kernel's numbers and names, for the record */
+  onNamed: (kernel: LiveKernel) => void;
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+interface Waiter {
+  resolve: () => void;
+  reject: (error: NbosError) => void;
+}
+
+/** The kernels that clients see; what the Jupyter API asks for. */
+export class Kernels implements KernelService {
+  readonly #options: KernelsOptions;
+  readonly #waiters = new Map<LiveKernel, Set<Waiter>>();
+
+  constructor(options: KernelsOptions) {
+    this.#options = options;
+  }
+
+  specs(): Promise<KernelSpecs> {
+    return this.#options.specs();
+  }
+
+  async create(request: CreateKernel): Promise<KernelModel> {
+    await this.#options.recovered;
+    const { table, loop, log } = this.#options;
+    if (this.#options.isDraining())
+      throw new NbosError('request-refused', 'the gateway is shutting down and takes no kernels');
+    const meta = await this.#metaOf(request);
+    const kernel = new LiveKernel(meta);
+    table.add(kernel);
+    this.#options.onNamed(kernel);
+    const started = this.#whenReady(kernel);
+    loop.post({
+      kind: 'session-opened',
+      session: kernel.session,
+      need: meta.need,
+      gpuType: meta.gpuType,
+    });
+    try {
+      if (loop.core.state.sessions[kernel.session]?.kernel !== 'placed') throw tooLarge(meta);
+      await started;
+    } catch (error) {
+      log.warn({ err: error, kernel: kernel.id }, 'a kernel did not start');
+      this.#settle(kernel, error as NbosError);
+      started.catch(() => undefined);
+      await this.remove(kernel.id);
+      throw error;
+    }
+    return this.#model(kernel);
+  }
+
+  async #metaOf(request: CreateKernel): Promise<KernelMeta> {
+    const { table, replicas, workspace, defaultGpus } = this.#options;
+    const { user, env } = request;
+    const { specs, default: usual } = await this.#options.specs();
+    const name = request.spec === '' ? usual : request.spec;
+    const found = specs[name];
+    if (found === undefined) {
+      throw new NbosError(
+        'spec-unknown',
+        `no kernelspec is called "${name}"`,
+        `Installed are: ${Object.keys(specs).join(', ')}.`,
+      );
+    }
+    this.#checkQuota(user);
+    const { argv, env: ownEnv, language, metadata } = found.spec;
+    const nbos = (metadata as { nbos?: { gpus?: unknown; gpuType?: unknown } } | undefined)?.nbos;
+    const gpus = gpusOf(env['KERNEL_GPUS'] ?? nbos?.gpus, defaultGpus);
+    const wished = env['KERNEL_ID'] ?? '';
+    const isFree = UUID.test(wished) && table.get(wished) === undefined;
+    return {
+      kernel: isFree ? wished : randomUUID(),
+      spec: name,
+      language: typeof language === 'string' ? language : '',
+      argv: Array.isArray(argv) ? (argv as string[]) : [],
+      userId: user.id,
+      path: request.path,
+      name: request.name,
+      sessionType: request.type,
+      jupyterSession: request.id,
+      env: { ...(ownEnv as Record<string, string> | undefined), ...env },
+      cwd: await folderOf(env['KERNEL_WORKING_DIR'], workspace),
+      need: needOfGpus(gpus),
+      gpuType: typeof nbos?.gpuType === 'string' ? nbos.gpuType : '',
+      replicas,
+      hashSeed: randomBytes(4).readUInt32LE(),
+      stateKey: randomBytes(32).toString('hex'),
+      createdAt: Date.now(),
+      session: table.newSession(),
+    };
+  }
+
+  #checkQuota(user: User): void {
+    const { kernelsPerUser } = this.#options;
+    const own = this.#of(user).filter(({ meta }) => meta.userId === user.id).length;
+    if (own < kernelsPerUser) return;
+    throw new NbosError(
+      'quota',
+      `${user.id} has ${own} kernels, as many as allowed`,
+      'Shut one down first.',
+    );
+  }
+
+  #of(user: User): LiveKernel[] {
+    return [...this.#options.table].filter(
+      ({ meta, closing }) => !closing && (user.admin || meta.userId === user.id),
+    );
+  }
+
+  list(user: User): KernelModel[] {
+    return this.#of(user).map((kernel) => this.#model(kernel));
+  }
+
+  get(id: string, user: User): KernelModel | undefined {
+    const kernel = this.#options.table.get(id);
+    if (kernel === undefined || kernel.closing) return undefined;
+    if (!user.admin && kernel.meta.userId !== user.id) return undefined;
+    return this.#model(kernel);
+  }
+
+  #model(kernel: LiveKernel): KernelModel {
+    const { id, meta, state, links, lastActivityMs } = kernel;
+    const busy = state === 'busy' ? Date.now() : lastActivityMs;
+    return {
+      id,
+      name: meta.spec,
+      last_activity: `${new Date(busy).toISOString().slice(0, -1)}000Z`,
+      execution_state: state,
+      connections: links.size,
+    };
+  }
+
+  #known(id: string): LiveKernel {
+    const kernel = this.#options.table.get(id);
+    if (kernel !== undefined && !kernel.closing) return kernel;
+    throw new NbosError('kernel-unknown', `kernel does not exist: ${id}`);
+  }
+
+  async remove(id: string): Promise<void> {
+    const { table, outcomes, delivery, loop } = this.#options;
+    const kernel = table.get(id);
+    if (kernel === undefined || kernel.closing) return;
+    outcomes.close(kernel);
+    kernel.closing = true;
+    delivery.status(kernel, 'dead');
+    this.#settle(kernel, new NbosError('kernel-failed', `kernel ${id} was shut down`));
+    loop.post({ kind: 'session-closed', session: kernel.session });
+    table.delete(kernel);
+  }
+
+  async interrupt(id: string): Promise<void> {
+    const kernel = this.#known(id);
+    if (!this.interruptWaiting(kernel) && kernel.running !== undefined)
+      this.#options.outcomes.interrupt(kernel, kernel.running);
+  }
+
+  /** True when it concerned cells that wait; those that run are their process's business. */
+  interruptWaiting(kernel: LiveKernel): boolean {
+    return this.#options.cells.interruptWaiting(kernel);
+  }
+
+  async restart(id: string): Promise<KernelModel> {
+    const kernel = this.#known(id);
+    const { proposals, delivery } = this.#options;
+    kernel.restarting = true;
+    kernel.resetDue = true;
+    delivery.status(kernel, 'restarting');
+    const ready = this.#whenReady(kernel);
+    const entry = { v: 1, type: 'reset', epoch: ++kernel.epoch } as const;
+    try {
+      // The first of two: a refusal, or a replica that is ready after it.
+      await Promise.race([proposals.commit(kernel, entry).then(() => ready), ready]);
+    } finally {
+      kernel.restarting = false;
+      ready.catch(() => undefined);
+    }
+    return this.#model(kernel);
+  }
+
+  async annotate(id: string, fields: SessionFields): Promise<void> {
+    const kernel = this.#known(id);
+    const { path, name, type: sessionType, id: jupyterSession } = fields;
+    kernel.meta = { ...kernel.meta, path, name, sessionType, jupyterSession };
+    this.#options.onNamed(kernel);
+    const entry = { v: 1, type: 'annotate', path, name, sessionType, jupyterSession } as const;
+    await this.#options.proposals.commit(kernel, entry);
+  }
+
+  sessionOf(id: string): SessionFields {
+    const { path, name, sessionType: type, jupyterSession } = this.#known(id).meta;
+    return { path, name, type, id: jupyterSession };
+  }
+
+  attach(id: string, client: KernelClient): Attachment {
+    const kernel = this.#known(id);
+    const { delivery, router } = this.#options;
+    const link = delivery.attach(kernel, client);
+    return {
+      receive: (channel, message) => {
+        if (link.open && !kernel.closing) router.receive(kernel, link, channel, message);
+      },
+      detach: () => delivery.detach(kernel, link),
+    };
+  }
+
+  outputsOf(id: string, msgId: string): readonly unknown[] | undefined {
+    const kernel = this.#known(id);
+    const cell = [...kernel.known.values()].find(({ submit }) => submit.msgId === msgId);
+    if (cell === undefined) return undefined;
+    const folded = new FoldedOutputs();
+    for (const entry of kernel.replay.ofCell(cell.cell))
+      if (entry.channel === 'iopub') folded.add(entry.message);
+    return folded.outputs();
+  }
+
+  /** A replica can be used. */
+  ready(kernel: LiveKernel): void {
+    const first = !kernel.everReady;
+    kernel.everReady = true;
+    if (kernel.restarting && kernel.resetDue) return;
+    const restarted = kernel.restarting;
+    kernel.restarting = false;
+    if (first || restarted) this.#options.delivery.status(kernel, kernel.state);
+    this.#settle(kernel);
+  }
+
+  /** A replica did not start: as many failures as replicas, and none that runs, are the end. */
+  failed(kernel: LiveKernel): void {
+    kernel.failedStarts++;
+    if (kernel.everReady || kernel.failedStarts < kernel.meta.replicas) return;
+    this.#settle(kernel, new NbosError('kernel-failed', kernel.lastFailure));
+  }
+
+  /** Resolves with the next replica that gets ready. */
+  #whenReady(kernel: LiveKernel): Promise<void> {
+    const { startMs } = this.#options;
+    return new Promise((resolve, reject) => {
+      const waiters = this.#waiters.get(kernel) ?? new Set();
+      this.#waiters.set(kernel, waiters);
+      const timer = setTimeout(() => waiter.reject(late(kernel, startMs)), startMs);
+      const end = (): void => {
+        clearTimeout(timer);
+        waiters.delete(waiter);
+      };
+      const waiter: Waiter = {
+        resolve: () => {
+          end();
+          resolve();
+        },
+        reject: (error) => {
+          end();
+          reject(error);
+        },
+      };
+      waiters.add(waiter);
+    });
+  }
+
+  #settle(kernel: LiveKernel, error?: NbosError): void {
+    for (const waiter of [...(this.#waiters.get(kernel) ?? [])]) {
+      if (error === undefined) waiter.resolve();
+      else waiter.reject(error);
+    }
+    this.#waiters.delete(kernel);
+  }
+}
+
+function late(kernel: LiveKernel, startMs: number): NbosError {
+  const why = kernel.lastFailure === '' ? '' : `: ${kernel.lastFailure}`;
+  return new NbosError(
+    'kernel-failed',
+    `no replica of kernel ${kernel.id} answered within ${startMs} ms${why}`,
+    '`nbos status` shows its replicas and hosts.',
+  );
+}
+
+function tooLarge({ need }: KernelMeta): NbosError {
+  return new NbosError(
+    'kernel-failed',
+    `no host has the ${need.gpuMillis / 1000} GPUs that the kernel asks for`,
+    'Ask for fewer, by KERNEL_GPUS or the kernelspec.',
+  );
+}
+
+function gpusOf(asked: unknown, usual: number): number {
+  if (asked === undefined || asked === '') return usual;
+  const gpus = Number(asked);
+  if (Number.isFinite(gpus) && gpus >= 0 && gpus <= 1024) return gpus;
+  throw new NbosError(
+    'request-invalid',
+    `KERNEL_GPUS or the kernelspec's nbos.gpus is "${String(asked).slice(0, 40)}"`,
+    'Give a number of GPUs, such as 0, 0.5 or 2.',
+  );
+}
+
+/** The notebook's folder where it exists here, else the workspace. */
+async function folderOf(wished: string | undefined, workspace: string): Promise<string> {
+  if (wished === undefined || !isAbsolute(wished)) return workspace;
+  const found = await stat(wished).catch(() => undefined);
+  return found?.isDirectory() === true ? wished : workspace;
+}

@@ -1,0 +1,420 @@
+import type { Logger } from 'pino';
+import type { Abort, Execute, Reply } from '../../core/effects.ts';
+import type { NbosError } from '../../core/errors.ts';
+import { REASONS } from '../../core/reasons.ts';
+import type { AbortReason } from '../log/entries.ts';
+import type { AgentNotice, AppliedEntry, KernelReport } from '../wire/messages.ts';
+import { abortAnswer, answerOf } from './answers.ts';
+import { isCounted, isFailure, stopsOnError } from './cell-request.ts';
+import type { CoreLoop } from './core-loop.ts';
+import type { Delivery } from './delivery.ts';
+import {
+  type Cell,
+  cellKey,
+  DECIDED_KEPT,
+  type Decided,
+  type DecidedEntry,
+  type LiveKernel,
+} from './kernel.ts';
+import type { Agents } from './links.ts';
+import type { Proposals } from './proposals.ts';
+import type { WaitNotices } from './wait-notices.ts';
+
+export interface OutcomesOptions {
+  loop: CoreLoop;
+  links: Agents;
+  proposals: Proposals;
+  delivery: Delivery;
+  notices: WaitNotices;
+  log: Logger;
+  kernelOf: (session: number) => LiveKernel | undefined;
+  isUp: (host: string) => boolean;
+}
+
+type Ended = Extract<AppliedEntry, { type: 'end' }>;
+type Started = Extract<AppliedEntry, { type: 'start' }>;
+
+/** How long the last outputs of a process that died may still be on their way. */
+const LAST_OUTPUTS_MS = 100;
+
+/**
+ * What becomes of cells: core's decisions go into the kernel's log, and what the log decides goes to
+ * core and to the client. The log has the last word.
+ */
+export class Outcomes {
+  readonly #options: OutcomesOptions;
+  /** running cells by core's number of the execution */
+  readonly #executions = new Map<number, { kernel: LiveKernel; cell: Cell }>();
+  /** takes waiting cells back; set once both parts are there */
+  stopQueue: (kernel: LiveKernel) => void = () => undefined;
+  /** a RESET was applied */
+  onReset: (kernel: LiveKernel, index: number) => void = () => undefined;
+
+  constructor(options: OutcomesOptions) {
+    this.#options = options;
+  }
+
+  /** Core has bound GPUs for the cell: the executor's START goes into the log. */
+  execute(effect: Execute): void {
+    const { loop, proposals } = this.#options;
+    const { execution, ticket } = effect;
+    const kernel = this.#options.kernelOf(effect.session);
+    const cell = kernel?.cells.get(effect.cell);
+    const member = kernel?.memberOfContainer(effect.container);
+    const runs = cell?.state === 'running' || cell?.state === 'deciding';
+    if (kernel === undefined || cell === undefined || kernel.closing || !(member || runs)) {
+      loop.post({ kind: 'execution-failed', execution, ticket });
+      return;
+    }
+    cell.execution = execution;
+    cell.ticket = ticket;
+    cell.executedAt = loop.now();
+    this.#executions.set(execution, { kernel, cell });
+    // Taken over from a gateway before this one: it runs already.
+    if (runs || member === undefined) return;
+    if (!cell.proposed) {
+      cell.proposed = true;
+      proposals.propose(kernel, cell.submit, (error) => this.refused(kernel, cell, error));
+    }
+    cell.attempt = kernel.nextAttempt++;
+    cell.epoch = ++kernel.epoch;
+    cell.executor = member.member;
+    cell.devices = devicesOf(effect.devices);
+    if (cell.count === 0) cell.count = isCounted(cell.submit) ? ++kernel.count : kernel.count;
+    const { attempt, epoch, executor, count, devices } = cell;
+    const moves = kernel.executor !== 0 && kernel.executor !== executor;
+    const first = moves ? { firstOutput: kernel.streams.last + 1 } : {};
+    proposals.propose(
+      kernel,
+      { v: 1, type: 'start', cell: cell.cell, attempt, epoch, executor, count, devices, ...first },
+      (error) => this.refused(kernel, cell, error),
+    );
+  }
+
+  /** Core gives a run up because its host is lost. */
+  aborted({ execution, ticket }: Abort): void {
+    const known = this.#executions.get(execution);
+    if (known === undefined || known.cell.ticket !== ticket) return;
+    const { kernel, cell } = known;
+    cell.ticket = 0;
+    if (kernel.closing) return;
+    const host = kernel.members.get(cell.executor)?.host ?? 'its host';
+    const text =
+      `${host} was lost while the cell ran. Variables are as they were after the last cell ` +
+      'that ended; what this cell did to them is lost.';
+    this.abort(kernel, cell, 'host-lost', text);
+  }
+
+  /** Core's own word on a cell: only a rejection needs anything done. */
+  replied({ session, cell: number, status, execution }: Reply): void {
+    const kernel = this.#options.kernelOf(session);
+    const cell = kernel?.cells.get(number);
+    if (kernel === undefined || cell === undefined || kernel.closing) return;
+    if (cell.execution === execution.slot) cell.ticket = 0;
+    if (status !== 'rejected' || cell.state !== 'waiting') return;
+    const { reason } = execution;
+    this.abort(kernel, cell, 'rejected', `${reason}: ${REASONS[reason]}; nothing of it ran`);
+  }
+
+  /** Proposes the end of a cell without a result. */
+  abort(kernel: LiveKernel, cell: Cell, reason: AbortReason, message: string): void {
+    const { attempt } = cell;
+    const epoch = attempt === 0 ? kernel.epoch : cell.epoch;
+    const entry = { cell: cell.cell, attempt, epoch, reason, message };
+    this.#options.proposals.propose(kernel, { v: 1, type: 'abort', ...entry });
+  }
+
+  /** The log does not take the request at all. */
+  refused(kernel: LiveKernel, cell: Cell, error: NbosError): void {
+    if (kernel.closing || !kernel.cells.has(cell.cell)) return;
+    const { attempt, epoch } = cell;
+    const message = `${error.code}: ${error.message}`;
+    const entry = { cell: cell.cell, attempt, epoch, reason: 'rejected' as const, message };
+    this.#abortApplied(kernel, cell, {
+      type: 'abort',
+      won: true,
+      entry: { v: 1, type: 'abort', ...entry },
+    });
+  }
+
+  /** Every member tells what it applies; the first one counts. */
+  applied(kernel: LiveKernel, notice: Extract<AgentNotice, { t: 'applied' }>): void {
+    const { index, entry, member } = notice;
+    if (index <= kernel.appliedIndex || kernel.closing) return;
+    kernel.appliedIndex = index;
+    kernel.lostQuorum = false;
+    switch (entry.type) {
+      case 'submit':
+        if (entry.duplicate) this.#drop(kernel, entry.cell);
+        break;
+      case 'start':
+        this.#startApplied(kernel, entry);
+        break;
+      case 'end': {
+        const cell = kernel.cells.get(entry.cell);
+        if (entry.won && cell !== undefined) this.#endApplied(kernel, cell, entry);
+        break;
+      }
+      case 'abort': {
+        const cell = kernel.cells.get(entry.entry.cell);
+        if (!entry.won || cell === undefined) break;
+        const waits = cell.state === 'running' && member !== cell.executor;
+        if (!waits) this.#abortApplied(kernel, cell, entry);
+        else setTimeout(() => this.#abortApplied(kernel, cell, entry), LAST_OUTPUTS_MS);
+        break;
+      }
+      case 'reset':
+        kernel.epoch = Math.max(kernel.epoch, entry.epoch);
+        this.#resetApplied(kernel, index);
+        break;
+      default:
+    }
+  }
+
+  /** A decision that is known from a report. */
+  decided(kernel: LiveKernel, cell: Cell, entry: DecidedEntry): void {
+    if (entry.type === 'end') this.#endApplied(kernel, cell, entry);
+    else this.#abortApplied(kernel, cell, entry);
+  }
+
+  /** What an agent reports anew decides cells whose notices were lost on the way. */
+  reconcile(kernel: LiveKernel, { decided, open }: KernelReport): void {
+    for (const { cell: number, entry } of decided) {
+      const cell = kernel.cells.get(number);
+      if (cell !== undefined && cell.state !== 'deciding') this.decided(kernel, cell, entry);
+    }
+    for (const { submit, attempt, executor } of open) {
+      const cell = kernel.cells.get(submit.cell);
+      if (attempt === 0 || cell?.state !== 'waiting' || cell.attempt !== attempt) continue;
+      const { epoch } = cell;
+      const start = { cell: submit.cell, attempt, epoch, executor, won: true };
+      this.#startApplied(kernel, { type: 'start', ...start });
+    }
+  }
+
+  /** The request was accepted before under another number: that one is answered. */
+  #drop(kernel: LiveKernel, number: number): void {
+    const cell = kernel.cells.get(number);
+    if (cell === undefined) return;
+    kernel.cells.delete(number);
+    const key = cellKey(cell.submit.session, cell.submit.msgId);
+    if (kernel.known.get(key) === cell) kernel.known.delete(key);
+    this.#end(kernel, cell);
+  }
+
+  #startApplied(kernel: LiveKernel, entry: Started): void {
+    kernel.epoch = Math.max(kernel.epoch, entry.epoch);
+    kernel.nextAttempt = Math.max(kernel.nextAttempt, entry.attempt + 1);
+    const cell = kernel.cells.get(entry.cell);
+    if (cell === undefined) return;
+    if (!entry.won) {
+      this.yielded({ kernel, cell: entry.cell, attempt: entry.attempt });
+      return;
+    }
+    // Another one's outputs may have been numbered meanwhile.
+    if (kernel.executor !== entry.executor) kernel.streams.forget(entry.executor);
+    kernel.executor = entry.executor;
+    kernel.running = cell;
+    cell.state = 'running';
+    cell.attempt = entry.attempt;
+    cell.epoch = entry.epoch;
+    cell.executor = entry.executor;
+    cell.startedAt = this.#options.loop.now();
+    this.#options.notices.started(kernel, cell);
+    if (cell.interrupt) this.interrupt(kernel, cell);
+  }
+
+  interrupt(kernel: LiveKernel, cell: Cell): void {
+    const { links, log } = this.#options;
+    const member = kernel.members.get(cell.executor);
+    if (member === undefined) return;
+    links
+      .request(member.host, { t: 'interrupt', kernel: kernel.id, member: member.member })
+      .catch((error) => log.warn({ err: error, kernel: kernel.id }, 'not interrupted'));
+  }
+
+  #endApplied(kernel: LiveKernel, cell: Cell, entry: Ended): void {
+    const { loop, delivery } = this.#options;
+    const now = loop.now();
+    cell.state = 'deciding';
+    cell.endedAt = now;
+    cell.runMs = Math.max(0, Math.round(entry.timings.runMs - entry.timings.captureMs));
+    if (cell.ticket !== 0) {
+      const { execution, ticket } = cell;
+      const steps = stepsOf(cell, entry, now);
+      loop.post({ kind: 'execution-released', execution, ticket, ...steps });
+    }
+    kernel.executed++;
+    if (isFailure(entry.reply.content) && stopsOnError(cell.submit)) this.stopQueue(kernel);
+    delivery.afterOutputs(kernel, entry.executor, entry.lastOutput, () => {
+      if (kernel.cells.get(cell.cell) !== cell) return;
+      this.#decide(kernel, cell, entry, 'ended');
+      if (cell.ticket === 0) return;
+      const { execution, ticket } = cell;
+      this.#end(kernel, cell);
+      const replyMs = loop.now() - cell.endedAt;
+      loop.post({ kind: 'execution-replied', execution, ticket, stateCommitMs: 0, replyMs });
+    });
+  }
+
+  #abortApplied(kernel: LiveKernel, cell: Cell, entry: DecidedEntry): void {
+    if (kernel.cells.get(cell.cell) !== cell) return;
+    this.#decide(kernel, cell, entry, 'aborted');
+    this.#giveUp(kernel, cell);
+    const stops = entry.type === 'abort' && entry.entry.reason !== 'stop-on-error';
+    if (stops && cell.attempt > 0 && stopsOnError(cell.submit)) this.stopQueue(kernel);
+  }
+
+  /** Tells core that nothing comes of it any more. */
+  #giveUp(kernel: LiveKernel, cell: Cell): void {
+    const { execution, ticket } = cell;
+    this.#end(kernel, cell);
+    const { session } = kernel;
+    if (ticket === 0) {
+      this.#options.loop.post({ kind: 'cell-cancelled', session, cell: cell.cell });
+    } else this.#options.loop.post({ kind: 'execution-failed', execution, ticket });
+  }
+
+  #end(kernel: LiveKernel, cell: Cell): void {
+    if (this.#executions.get(cell.execution)?.cell === cell)
+      this.#executions.delete(cell.execution);
+    cell.ticket = 0;
+    if (kernel.running === cell) kernel.running = undefined;
+  }
+
+  /** The user's restart: everything that was open ends without a result. */
+  #resetApplied(kernel: LiveKernel, index: number): void {
+    const message = 'the kernel was restarted';
+    for (const cell of [...kernel.cells.values()]) {
+      const { attempt, epoch } = cell;
+      const entry = {
+        cell: cell.cell,
+        attempt,
+        epoch,
+        reason: 'kernel-restarted',
+        message,
+      } as const;
+      this.#decide(
+        kernel,
+        cell,
+        { type: 'abort', won: true, entry: { v: 1, type: 'abort', ...entry } },
+        'aborted',
+      );
+      this.#giveUp(kernel, cell);
+    }
+    kernel.count = 0;
+    kernel.resetDue = false;
+    this.onReset(kernel, index);
+  }
+
+  /** The kernel is shut down: its open cells end here. */
+  close(kernel: LiveKernel): void {
+    this.#endAll(kernel, 'kernel-closed', 'the kernel was shut down');
+  }
+
+  #endAll(kernel: LiveKernel, reason: AbortReason, message: string): void {
+    // Core forgets from the back, so that none starts because the one before it has ended.
+    const cells = [...kernel.cells.values()];
+    for (const cell of cells.toReversed()) this.#giveUp(kernel, cell);
+    for (const cell of cells) {
+      const { attempt, epoch } = cell;
+      const entry = { cell: cell.cell, attempt, epoch, reason, message };
+      this.#decide(
+        kernel,
+        cell,
+        { type: 'abort', won: true, entry: { v: 1, type: 'abort', ...entry } },
+        'aborted',
+      );
+    }
+  }
+
+  /** The agent could not take it; nothing of it ran. */
+  yielded({ kernel, cell: number, attempt }: YieldedNotice): void {
+    const cell = kernel.cells.get(number);
+    if (cell === undefined || cell.attempt !== attempt || cell.ticket === 0) return;
+    const { execution, ticket } = cell;
+    cell.state = 'waiting';
+    this.#end(kernel, cell);
+    this.#options.loop.post({ kind: 'execution-yielded', execution, ticket });
+  }
+
+  #decide(kernel: LiveKernel, cell: Cell, entry: DecidedEntry, state: 'ended' | 'aborted'): void {
+    cell.state = state;
+    kernel.cells.delete(cell.cell);
+    remember(kernel, { cell, entry });
+    kernel.replay.keepFrom(cell.cell);
+    if (kernel.pendingInput !== undefined && kernel.running === cell)
+      kernel.pendingInput = undefined;
+    kernel.replied = Math.max(kernel.replied, cell.cell);
+    this.sendReply(kernel, cell, entry);
+    this.#options.delivery.replied(kernel, cell.executor);
+  }
+
+  /** Reply, then idle; also to one who asks again. */
+  sendReply(kernel: LiveKernel, cell: Cell, entry: DecidedEntry): void {
+    const { delivery } = this.#options;
+    const { header, submit } = cell;
+    const asker = { link: cell.link, session: submit.session };
+    kernel.lastActivityMs = Date.now();
+    if (entry.type === 'end') {
+      const { content, metadata } = entry.reply;
+      const reply = answerOf('execute_reply', kernel.id, header, content, metadata);
+      delivery.answer(kernel, asker, 'shell', reply, cell.cell);
+    } else {
+      const { reply, error } = abortAnswer(entry.entry, cell.count);
+      const { id } = kernel;
+      if (cell.attempt === 0) delivery.status(kernel, 'busy', header, cell.cell);
+      if (error !== null) {
+        const said = answerOf('error', id, header, JSON.stringify(error));
+        delivery.broadcast(kernel, said, cell.cell);
+      }
+      const message = answerOf('execute_reply', id, header, JSON.stringify(reply));
+      delivery.answer(kernel, asker, 'shell', message, cell.cell);
+    }
+    delivery.status(kernel, 'idle', header, cell.cell);
+  }
+
+  watchWaiting(kernel: LiveKernel): void {
+    this.#options.notices.watch(kernel);
+  }
+}
+
+export interface YieldedNotice {
+  kernel: LiveKernel;
+  cell: number;
+  attempt: number;
+}
+
+/** Keeps a decided cell for those who ask again, and forgets the oldest. */
+export function remember(kernel: LiveKernel, decided: Decided): void {
+  const { cell } = decided;
+  kernel.decided.set(cell.cell, decided);
+  kernel.known.set(cellKey(cell.submit.session, cell.submit.msgId), cell);
+  while (kernel.decided.size > DECIDED_KEPT) {
+    const [number, oldest] = kernel.decided.entries().next().value!;
+    kernel.decided.delete(number);
+    kernel.known.delete(cellKey(oldest.cell.submit.session, oldest.cell.submit.msgId));
+  }
+}
+
+function devicesOf(bits: number): number[] {
+  const devices: number[] = [];
+  for (let device = 0; device < 31; device++)
+    if ((bits & (1 << device)) !== 0) devices.push(device);
+  return devices;
+}
+
+/** Parts of the time since `execute`, which add up to it. */
+function stepsOf(cell: Cell, { timings }: Ended, now: number) {
+  let left = Math.max(0, now - cell.executedAt);
+  const take = (ms: number): number => {
+    const taken = Math.max(0, Math.min(left, Math.round(ms)));
+    left -= taken;
+    return taken;
+  };
+  const electionMs = take(cell.startedAt - cell.executedAt);
+  const stateReadMs = take(timings.prepareMs);
+  const runMs = take(timings.runMs - timings.captureMs);
+  const stateCommitMs = left;
+  return { stateReadMs, electionMs, deviceLoadMs: 0, runMs, deviceUnloadMs: 0, stateCommitMs };
+}

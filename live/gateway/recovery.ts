@@ -1,0 +1,313 @@
+import type { Logger } from 'pino';
+import type { AgentHello, KernelReport, OpenCell } from '../wire/messages.ts';
+import { newCell } from './cells.ts';
+import type { CoreLoop } from './core-loop.ts';
+import type { Delivery } from './delivery.ts';
+import type { Driver } from './driver.ts';
+import type { Hosts, LiveHost } from './hosts.ts';
+import { type Cell, cellKey, LiveKernel, type Member } from './kernel.ts';
+import type { KernelTable } from './kernel-table.ts';
+import type { Agents } from './links.ts';
+import { type Outcomes, remember } from './outcomes.ts';
+import type { Replicas } from './replicas.ts';
+
+export interface RecoveryOptions {
+  loop: CoreLoop;
+  table: KernelTable;
+  hosts: Hosts;
+  links: Agents;
+  replicas: Replicas;
+  outcomes: Outcomes;
+  delivery: Delivery;
+  driver: Driver;
+  log: Logger;
+  /** ids of the hosts that are expected to report */
+  expected: readonly string[];
+  /** ms after the first report for which the others are waited for */
+  waitMs: number;
+  replicasPerKernel: number;
+  onNamed: (kernel: LiveKernel) => void;
+}
+
+interface Report {
+  host: string;
+  report: KernelReport;
+}
+
+/**
+ * The way back to knowing all kernels, after any start: agents report what their logs hold, and
+ * that is the truth. Hosts are waited for a short while after the first; what comes later is taken
+ * in then.
+ */
+export class Recovery {
+  readonly #options: RecoveryOptions;
+  readonly #early = new Map<string, AgentHello>();
+  #done = false;
+  #timer: NodeJS.Timeout | undefined;
+  #resolve: () => void = () => undefined;
+  readonly done: Promise<void>;
+
+  constructor(options: RecoveryOptions) {
+    this.#options = options;
+    this.done = new Promise((resolve) => {
+      this.#resolve = resolve;
+    });
+  }
+
+  get isDone(): boolean {
+    return this.#done;
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+  }
+
+  /** An agent said hello, or was asked for a report. */
+  reported(host: LiveHost, hello: AgentHello): void {
+    for (const pooled of hello.pooled) this.#stopPooled(host.id, pooled);
+    if (this.#done) {
+      this.#late(host.id, hello);
+      return;
+    }
+    this.#early.set(host.id, hello);
+    if (this.#options.expected.every((id) => this.#early.has(id))) this.#finish();
+    else this.#timer ??= setTimeout(() => this.#finish(), this.#options.waitMs);
+  }
+
+  /** Processes of a pool that core does not know. */
+  #stopPooled(host: string, pooled: string): void {
+    this.#options.links
+      .request(host, { t: 'stop-pooled', pooled })
+      .catch((error) =>
+        this.#options.log.debug({ err: error, host }, 'pooled process not stopped'),
+      );
+  }
+
+  #finish(): void {
+    clearTimeout(this.#timer);
+    if (this.#done) return;
+    this.#done = true;
+    const reports = [...this.#early].flatMap(([host, { kernels }]) =>
+      kernels.map((report) => ({ host, report })),
+    );
+    const byKernel = Map.groupBy(reports, ({ report }) => report.kernel);
+    // Oldest first, so that numbers and queues are as they were.
+    const kernels = [...byKernel.values()].sort(
+      (a, b) => a[0]!.report.meta.session - b[0]!.report.meta.session,
+    );
+    for (const known of kernels) this.#adoptSafely(known);
+    this.#options.log.info({ kernels: kernels.length, hosts: this.#early.size }, 'recovered');
+    this.#early.clear();
+    this.#resolve();
+  }
+
+  #adoptSafely(reports: readonly Report[]): void {
+    try {
+      this.#adopt(reports);
+    } catch (error) {
+      const { kernel } = reports[0]!.report;
+      this.#options.log.error({ err: error, kernel }, 'a kernel could not be taken over');
+    }
+  }
+
+  /** A host that comes after the others, or again. */
+  #late(host: string, { kernels }: AgentHello): void {
+    const { table, replicas, outcomes, hosts } = this.#options;
+    for (const report of kernels) {
+      const kernel = table.get(report.kernel);
+      if (kernel !== undefined) {
+        replicas.reported(kernel, host, report);
+        outcomes.reconcile(kernel, report);
+        continue;
+      }
+      // Nobody who should know it knows it: it was shut down while this host was away.
+      const others = report.members.filter((each) => each.host !== host && hosts.isUp(each.host));
+      if (others.length * 2 > report.members.length)
+        replicas.discard(host, report.kernel, report.member);
+      else this.#adoptSafely([{ host, report }]);
+    }
+    const named = new Set(kernels.map(({ kernel }) => kernel));
+    for (const kernel of table) {
+      for (const member of kernel.members.values())
+        if (member.host === host && !named.has(kernel.id)) replicas.missing(member);
+    }
+  }
+
+  #adopt(reports: readonly Report[]): void {
+    const { table, loop } = this.#options;
+    const best = reports.reduce((a, b) => (b.report.applied > a.report.applied ? b : a)).report;
+    const kernel = kernelOf(best);
+    this.#addMembers(kernel, best, reports);
+    table.add(kernel);
+    this.#options.onNamed(kernel);
+    const adopted = this.#containers(kernel);
+    const lastReplica = adopted.findIndex(({ member }) => member.member === kernel.executor);
+    for (const { member } of adopted) this.#options.driver.adopted(member.container, kernel);
+    loop.post({
+      kind: 'session-adopted',
+      session: kernel.session,
+      need: kernel.meta.need,
+      gpuType: kernel.meta.gpuType,
+      replicas: adopted.map(({ member, host }) => ({
+        container: member.container,
+        host,
+        state: member.ready ? ('ready' as const) : ('recovering' as const),
+      })),
+      lastReplica,
+      executed: kernel.executed,
+    });
+    this.#takeOutputs(kernel, reports);
+    this.#takeDecided(kernel, best);
+    for (const open of best.open.toSorted((a, b) => a.submit.cell - b.submit.cell))
+      this.#takeOpen(kernel, open, adopted);
+  }
+
+  #addMembers(kernel: LiveKernel, best: KernelReport, reports: readonly Report[]): void {
+    for (const { member, host } of best.members) {
+      const own = reports.find((each) => each.host === host && each.report.member === member);
+      kernel.members.set(member, {
+        member,
+        host,
+        container: -1,
+        ready: own?.report.process === 'ready',
+        joined: true,
+        readyFrom: 0,
+        position: own === undefined ? undefined : { ...own.report },
+        startedAt: performance.now(),
+      });
+    }
+    for (const { host, report } of reports)
+      if (!kernel.members.has(report.member))
+        this.#options.replicas.discard(host, kernel.id, report.member);
+    kernel.everReady = [...kernel.members.values()].some(({ ready }) => ready);
+  }
+
+  /** Numbers for the containers of members whose hosts are up; those on other hosts have none. */
+  #containers(kernel: LiveKernel): { member: Member; host: number }[] {
+    const { hosts, loop, replicasPerKernel } = this.#options;
+    let next = loop.core.state.nextContainer;
+    const up = [...kernel.members.values()].filter(({ host }) => hosts.isUp(host));
+    // The executor is among them whatever the limit is now.
+    up.sort((a, b) => Number(b.member === kernel.executor) - Number(a.member === kernel.executor));
+    return up
+      .slice(0, replicasPerKernel)
+      .sort((a, b) => a.member - b.member)
+      .map((member) => {
+        member.container = next++;
+        return { member, host: hosts.get(member.host)!.number };
+      });
+  }
+
+  /** What the clients of the gateway before this one may have missed is asked for again. */
+  #takeOutputs(kernel: LiveKernel, reports: readonly Report[]): void {
+    const executor = kernel.members.get(kernel.executor);
+    const own = reports.find(({ report }) => report.member === kernel.executor)?.report;
+    if (own === undefined || executor === undefined) return;
+    const { first, next, seen, replied } = own.outputs;
+    kernel.seenBefore = seen;
+    if (replied !== undefined) kernel.replied = replied;
+    kernel.streams.last = next - 1;
+    // A page that is loaded anew wants all of the running cell, not only what was not seen.
+    const runs = own.open.some(({ attempt }) => attempt > 0);
+    const from = runs ? first : Math.max(first, seen + 1);
+    kernel.streams.expect(executor.member, from);
+    if (next > from) this.#options.delivery.resend(kernel, executor.member, from);
+  }
+
+  #takeDecided(kernel: LiveKernel, best: KernelReport): void {
+    const { seenBefore } = kernel;
+    const repliedBefore =
+      best.decided.length > 0 && kernel.replied === -1 ? undefined : kernel.replied;
+    for (const { cell: number, session, msgId, header, count, entry } of best.decided) {
+      const cell = newCell(
+        {
+          v: 1,
+          type: 'submit',
+          cell: number,
+          session,
+          msgId,
+          userId: kernel.meta.userId,
+          submittedAt: 0,
+          need: kernel.meta.need,
+          header,
+          metadata: '{}',
+          content: '{}',
+          buffers: [],
+        },
+        undefined,
+      );
+      Object.assign(cell, { proposed: true, count, executor: kernel.executor });
+      cell.attempt = entry.type === 'end' ? entry.attempt : entry.entry.attempt;
+      if (session !== '') kernel.positions.set(session, -1);
+      const lastOutput = entry.type === 'end' ? entry.lastOutput : -1;
+      const missed = repliedBefore === undefined ? lastOutput > seenBefore : number > repliedBefore;
+      if (!missed) {
+        cell.state = entry.type === 'end' ? 'ended' : 'aborted';
+        remember(kernel, { cell, entry });
+        continue;
+      }
+      // Decided while there was no gateway: its reply goes out when its outputs are there.
+      kernel.cells.set(number, cell);
+      kernel.known.set(cellKey(session, msgId), cell);
+      this.#options.outcomes.decided(kernel, cell, entry);
+    }
+  }
+
+  #takeOpen(
+    kernel: LiveKernel,
+    open: OpenCell,
+    adopted: readonly { member: Member; host: number }[],
+  ): void {
+    const { loop, outcomes } = this.#options;
+    const { submit, attempt, executor, devices, count } = open;
+    const cell: Cell = newCell(submit, undefined);
+    Object.assign(cell, { proposed: true, attempt, executor, devices, count });
+    cell.epoch = kernel.epoch;
+    kernel.cells.set(cell.cell, cell);
+    kernel.known.set(cellKey(submit.session, submit.msgId), cell);
+    if (submit.session !== '') kernel.positions.set(submit.session, -1);
+    const { session } = kernel;
+    const submittedAt = Math.min(loop.now(), submit.submittedAt - loop.epochMs);
+    const need = submit.need;
+    if (attempt === 0) {
+      const asked = { session, cell: cell.cell, submittedAt, need, expectedMs: -1 };
+      loop.post({ kind: 'cell-submitted', ...asked });
+      outcomes.watchWaiting(kernel);
+      return;
+    }
+    cell.state = 'running';
+    cell.startedAt = loop.now();
+    kernel.running = cell;
+    const replica = adopted.findIndex(({ member }) => member.member === executor);
+    if (replica === -1) {
+      const text = 'its host was lost while the cell ran, and its variables with what it did';
+      outcomes.abort(kernel, cell, 'host-lost', text);
+      return;
+    }
+    let bits = 0;
+    for (const device of devices) bits |= 1 << device;
+    const run = { session, cell: cell.cell, replica, submittedAt, need, attempt: 1 };
+    loop.post({ kind: 'execution-adopted', ...run, devices: bits });
+  }
+}
+
+function kernelOf(best: KernelReport): LiveKernel {
+  const kernel = new LiveKernel(best.meta);
+  kernel.created = true;
+  const highest = Math.max(0, ...best.members.map(({ member }) => member));
+  // Numbers of members that were removed are not known: time alone says which were never used.
+  const seconds = Math.floor((Date.now() - best.meta.createdAt) / 1000);
+  kernel.nextMember = Math.max(highest, best.meta.replicas + seconds) + 1;
+  kernel.nextCell = best.nextCell;
+  kernel.nextAttempt = best.nextAttempt;
+  kernel.count = best.count;
+  kernel.epoch = best.epoch;
+  kernel.executor = best.executor;
+  kernel.executed = best.count;
+  kernel.appliedIndex = best.applied;
+  kernel.unreplicated = best.unreplicated;
+  kernel.pinned = best.pinned;
+  kernel.stateBytes = best.stateBytes;
+  kernel.lastActivityMs = Date.now();
+  return kernel;
+}

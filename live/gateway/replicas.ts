@@ -1,0 +1,347 @@
+import type { Logger } from 'pino';
+import type { JoinReplica, StartContainer, StopContainer } from '../../core/effects.ts';
+import type { NbosError } from '../../core/errors.ts';
+import type { KernelPosition, KernelReport, MemberAddress } from '../wire/messages.ts';
+import type { CoreLoop } from './core-loop.ts';
+import type { Hosts } from './hosts.ts';
+import type { LiveKernel, Member } from './kernel.ts';
+import type { Agents } from './links.ts';
+
+export interface ReplicasOptions {
+  loop: CoreLoop;
+  links: Agents;
+  hosts: Hosts;
+  log: Logger;
+  /** ms that the start of a replica's member may take */
+  startMs: number;
+  /** ms that a change of members may take before it is asked for again */
+  changeMs: number;
+  /** name of a pooled process in core's container */
+  pooledName: (container: number) => string;
+  /** a replica's process is usable from now on */
+  onReady: (kernel: LiveKernel, member: Member, startMs: number) => void;
+  /** a replica's process did not start */
+  onFailed: (kernel: LiveKernel) => void;
+}
+
+const RETRY_MS = 500;
+
+/**
+ * Replicas as core places them: members of Raft groups with processes on hosts. A member's number
+ * is never used again. A member that core has forgotten stays in its group until another takes its
+ * place, so that a host which comes back can go on where it was.
+ */
+export class Replicas {
+  readonly #options: ReplicasOptions;
+  /** changes of members run one after the other in each group */
+  readonly #changes = new WeakMap<LiveKernel, Promise<void>>();
+
+  constructor(options: ReplicasOptions) {
+    this.#options = options;
+  }
+
+  /** All containers of one kernel that core starts in one step. */
+  start(kernel: LiveKernel, effects: readonly StartContainer[]): void {
+    const fresh = !kernel.created || kernel.meta.replicas === 1;
+    if (fresh) this.#startGroup(kernel, effects);
+    else for (const effect of effects) this.#startOne(kernel, effect);
+  }
+
+  #startGroup(kernel: LiveKernel, effects: readonly StartContainer[]): void {
+    kernel.created = true;
+    for (const member of [...kernel.members.values()]) this.#purge(kernel, member);
+    const added = effects.map((effect) => this.#add(kernel, effect, true));
+    const members = added.map(({ member, host }) => ({ member, host }));
+    effects.forEach((effect, index) => {
+      const member = added[index]!;
+      this.#request(kernel, member, effect, members, { joins: false, niced: index > 0 }).then(
+        () => this.#recovering(member),
+        (error) => this.#notStarted(kernel, member, error),
+      );
+    });
+  }
+
+  #startOne(kernel: LiveKernel, effect: StartContainer): void {
+    const host = this.#options.hosts.byNumber(effect.host);
+    const old = [...kernel.members.values()].find(
+      (member) => member.container === -1 && member.host === host?.id,
+    );
+    if (old !== undefined && old.joined && old.position?.process !== 'dead') {
+      // The host is back with its log: nothing has to be copied.
+      old.container = effect.container;
+      if (old.ready) this.#started(old);
+      else this.#recovering(old);
+      return;
+    }
+    this.#join(kernel, effect, old).catch((error) => {
+      this.#options.log.error({ err: error, kernel: kernel.id }, 'a replica could not join');
+    });
+  }
+
+  async #join(kernel: LiveKernel, effect: StartContainer, old: Member | undefined): Promise<void> {
+    const member = this.#add(kernel, effect, false);
+    try {
+      if (old !== undefined) await this.#stopReplica(kernel, old);
+      const members = addresses(kernel).concat({ member: member.member, host: member.host });
+      await this.#request(kernel, member, effect, members, { joins: true, niced: true });
+    } catch (error) {
+      this.#notStarted(kernel, member, error as NbosError);
+      return;
+    }
+    if (this.#isMove(kernel, member)) {
+      // `join-replica` follows, and the old one serves until then.
+      this.#started(member);
+      return;
+    }
+    await this.#admit(kernel, member);
+    if (member.container === -1) return;
+    if (member.ready) this.#started(member);
+    else this.#recovering(member);
+  }
+
+  #isMove(kernel: LiveKernel, { container }: Member): boolean {
+    const session = this.#options.loop.core.state.sessions[kernel.session];
+    return session?.migrations.some((migration) => migration.container === container) === true;
+  }
+
+  /** A moved replica joins its group; the answer is given once it has caught up and runs. */
+  join(kernel: LiveKernel, { container }: JoinReplica): void {
+    const member = kernel.memberOfContainer(container);
+    if (member === undefined) return;
+    const since = this.#options.loop.now();
+    const joined = async (): Promise<void> => {
+      if (!member.joined) await this.#admit(kernel, member);
+      while (!member.ready && member.container === container) await pause(20);
+      if (member.container !== container) return;
+      const migrationMs = this.#options.loop.now() - since;
+      this.#options.loop.post({ kind: 'replica-joined', container, migrationMs, stateReadMs: 0 });
+    };
+    joined().catch((error) => {
+      this.#options.log.error({ err: error, kernel: kernel.id }, 'a moved replica did not join');
+    });
+  }
+
+  #add(kernel: LiveKernel, effect: StartContainer, joined: boolean): Member {
+    const member: Member = {
+      member: kernel.nextMember++,
+      host: this.#options.hosts.byNumber(effect.host)?.id ?? '',
+      container: effect.container,
+      ready: false,
+      joined,
+      readyFrom: 0,
+      position: undefined,
+      startedAt: performance.now(),
+    };
+    kernel.members.set(member.member, member);
+    return member;
+  }
+
+  #request(
+    kernel: LiveKernel,
+    member: Member,
+    effect: StartContainer,
+    members: readonly MemberAddress[],
+    how: { joins: boolean; niced: boolean },
+  ): Promise<unknown> {
+    const pooled = effect.start === 'prewarmed' ? this.#options.pooledName(effect.container) : '';
+    const request = { t: 'start-replica' as const, meta: kernel.meta, members, ...how, pooled };
+    return this.#options.links.request(
+      member.host,
+      { ...request, member: member.member },
+      this.#options.startMs,
+    );
+  }
+
+  #notStarted(kernel: LiveKernel, member: Member, error: NbosError): void {
+    const { container } = member;
+    this.#options.log.warn({ err: error, kernel: kernel.id, host: member.host }, 'no replica');
+    this.failed(kernel, member, `${error.code}: ${error.message}`);
+    if (!member.joined && container !== -1) kernel.members.delete(member.member);
+  }
+
+  /** In the log, without a process yet. */
+  #recovering({ container, ready }: Member): void {
+    if (container === -1 || ready) return;
+    this.#options.loop.post({ kind: 'replica-recovering', container });
+  }
+
+  #started({ container }: Member): void {
+    if (container !== -1) this.#options.loop.post({ kind: 'container-started', container });
+  }
+
+  /** Its process is usable. */
+  ready(kernel: LiveKernel, member: Member, startMs: number): void {
+    if (member.ready || kernel.closing) return;
+    member.ready = true;
+    this.#options.onReady(kernel, member, startMs);
+    if (member.joined) this.#started(member);
+  }
+
+  /** Its process did not start, or will not. */
+  failed(kernel: LiveKernel, member: Member, message: string): void {
+    const { container } = member;
+    kernel.lastFailure = message;
+    member.ready = false;
+    member.container = -1;
+    if (member.position !== undefined) member.position.process = 'dead';
+    if (kernel.closing) return;
+    this.#options.onFailed(kernel);
+    if (container !== -1) this.#options.loop.post({ kind: 'container-failed', container });
+  }
+
+  /** Its process is gone and its agent starts another. */
+  died(member: Member): void {
+    member.ready = false;
+    this.#recovering(member);
+  }
+
+  /** From this index of the log on its state is another: it is ready when it says so anew. */
+  resetAt(kernel: LiveKernel, index: number): void {
+    for (const member of kernel.members.values()) {
+      member.readyFrom = index;
+      this.died(member);
+    }
+  }
+
+  position(kernel: LiveKernel, member: Member, position: KernelPosition): void {
+    member.position = { ...position };
+    const { process, applied } = position;
+    if (process === 'ready' && !member.ready && applied >= member.readyFrom) {
+      this.ready(kernel, member, performance.now() - member.startedAt);
+    } else if ((process === 'dead' || process === 'starting') && member.ready) this.died(member);
+  }
+
+  /** What an agent that came back says of a kernel that is known here. */
+  reported(kernel: LiveKernel, host: string, report: KernelReport): void {
+    const member = kernel.members.get(report.member);
+    if (member === undefined || member.host !== host || kernel.closing) {
+      this.discard(host, report.kernel, report.member);
+      return;
+    }
+    if (report.process !== 'ready') member.ready = false;
+    this.position(kernel, member, report);
+    if (!member.ready) this.#recovering(member);
+  }
+
+  /** Replicas that a host does not report are gone with their logs. */
+  missing(member: Member): void {
+    const { container } = member;
+    if (performance.now() - member.startedAt < this.#options.startMs && !member.ready) return;
+    member.ready = false;
+    member.container = -1;
+    member.joined = false;
+    if (container !== -1) this.#options.loop.post({ kind: 'container-lost', container });
+  }
+
+  /** Core knows that the host is lost. */
+  hostLost(kernel: LiveKernel, member: Member): void {
+    member.ready = false;
+    member.container = -1;
+    if (member.position !== undefined) member.position.process = 'dead';
+    if (member.joined) return;
+    // It never became a voter: its group need not know it any longer.
+    this.#change(kernel, () => this.#remove(kernel, member)).catch(() => undefined);
+  }
+
+  /** Core has no more use for it. */
+  stop(kernel: LiveKernel, { container }: StopContainer): void {
+    const member = kernel.memberOfContainer(container);
+    if (member === undefined) return;
+    member.container = -1;
+    if (kernel.closing) {
+      this.#purge(kernel, member);
+      return;
+    }
+    this.#change(kernel, () => this.#remove(kernel, member)).catch((error) => {
+      this.#options.log.error({ err: error, kernel: kernel.id }, 'a replica was not removed');
+    });
+  }
+
+  async #remove(kernel: LiveKernel, member: Member): Promise<void> {
+    await this.#changeMembers(kernel, { remove: member.member }, () => true);
+    this.#purge(kernel, member);
+  }
+
+  /** Makes it a member of its group, in the place of one that core has forgotten. */
+  async #admit(kernel: LiveKernel, member: Member): Promise<void> {
+    await this.#change(kernel, async () => {
+      const wanted = (): boolean => member.container !== -1 && !member.joined;
+      if (!wanted()) return;
+      const old = this.#isMove(kernel, member)
+        ? undefined
+        : [...kernel.members.values()].find((each) => each.container === -1 && each !== member);
+      const change = { add: { member: member.member, host: member.host } };
+      const both = old === undefined ? change : { ...change, remove: old.member };
+      if (!(await this.#changeMembers(kernel, both, wanted))) return;
+      member.joined = true;
+      if (old !== undefined) this.#purge(kernel, old);
+    });
+  }
+
+  /** Asks until it is done; false when it is not wanted any more. */
+  async #changeMembers(
+    kernel: LiveKernel,
+    change: { add?: MemberAddress; remove?: number },
+    wanted: () => boolean,
+  ): Promise<boolean> {
+    const { links, hosts, log, changeMs } = this.#options;
+    for (let attempt = 0; ; attempt++) {
+      if (kernel.closing || !wanted()) return false;
+      const voters = [...kernel.members.values()].filter(
+        ({ joined, host, member }) => joined && hosts.isUp(host) && member !== change.remove,
+      );
+      voters.sort((a, b) => Number(isLeader(b)) - Number(isLeader(a)) || a.member - b.member);
+      const asked = voters[attempt % Math.max(1, voters.length)];
+      if (asked !== undefined) {
+        try {
+          const request = { t: 'change-members' as const, kernel: kernel.id, ...change };
+          await links.request(asked.host, request, changeMs);
+          return true;
+        } catch (error) {
+          log.debug({ err: error, kernel: kernel.id, change }, 'members not changed yet');
+        }
+      }
+      await pause(RETRY_MS);
+    }
+  }
+
+  #change(kernel: LiveKernel, work: () => Promise<void>): Promise<void> {
+    const before = this.#changes.get(kernel) ?? Promise.resolve();
+    const next = before.catch(() => undefined).then(work);
+    this.#changes.set(kernel, next);
+    return next;
+  }
+
+  /** Ends process and member and removes its files. */
+  #purge(kernel: LiveKernel, member: Member): void {
+    kernel.members.delete(member.member);
+    kernel.streams.forget(member.member);
+    if (this.#options.hosts.isUp(member.host)) this.discard(member.host, kernel.id, member.member);
+  }
+
+  #stopReplica(kernel: LiveKernel, { host, member }: Member): Promise<unknown> {
+    const request = { t: 'stop-replica' as const, kernel: kernel.id, member };
+    return this.#options.links.request(host, request, this.#options.startMs);
+  }
+
+  /** A replica that nobody knows any more. */
+  discard(host: string, kernel: string, member: number): void {
+    this.#options.links
+      .request(host, { t: 'stop-replica', kernel, member }, this.#options.startMs)
+      .catch((error) => this.#options.log.warn({ err: error, kernel, host }, 'not removed'));
+  }
+}
+
+function addresses(kernel: LiveKernel): MemberAddress[] {
+  return [...kernel.members.values()]
+    .filter(({ joined }) => joined)
+    .map(({ member, host }) => ({ member, host }));
+}
+
+function isLeader({ position }: Member): boolean {
+  return position?.role === 'leader';
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
