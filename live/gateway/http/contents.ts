@@ -8,7 +8,7 @@ const TYPE = z.enum(['notebook', 'file', 'directory']);
 const SAVE = z.object({
   type: TYPE,
   format: z.enum(['json', 'text', 'base64']).nullish(),
-  content: z.unknown(),
+  content: z.unknown().optional(),
   chunk: z.number().nullish(),
 });
 const NEW = z.object({
@@ -56,26 +56,12 @@ export function contentsRoutes(root: string, limits: HttpLimits): Route[] {
       },
     },
   ] satisfies Omit<Route, 'path'>[];
-  return [
-    ...checkpointRoutes(workspace),
-    ...paths.flatMap((path) => handlers.map((handler) => ({ ...handler, path }))),
-  ];
+  return paths.flatMap((path) => handlers.map((handler) => ({ ...handler, path })));
 }
 
-/** None are kept: a client is told so, and saves all the same. */
-function checkpointRoutes(workspace: Workspace): Route[] {
-  const path = '/api/contents/:path{.+}/checkpoints';
-  return [
-    { method: 'GET', path, handle: (context) => context.json([]) },
-    {
-      method: 'POST',
-      path,
-      handle: async (context) => {
-        const { modifiedAt } = await workspace.entry(pathOf(context));
-        return context.json({ id: 'saved', last_modified: stamp(modifiedAt) }, 201);
-      },
-    },
-  ];
+/** No checkpoints are kept: a client is told so, and saves all the same. */
+function checkpointed(path: string): string | undefined {
+  return /^(.+)\/checkpoints$/.exec(path)?.[1];
 }
 
 function pathOf(context: ApiContext): string {
@@ -87,6 +73,7 @@ async function get(
   context: ApiContext,
   limits: HttpLimits,
 ): Promise<Response> {
+  if (checkpointed(pathOf(context)) !== undefined) return context.json([]);
   const query = QUERY.safeParse(context.req.query());
   if (!query.success) throw new Refusal(400, `Wrong query: ${query.error.issues[0]?.message}`);
   const { type, format, content } = query.data;
@@ -169,6 +156,11 @@ async function make(
   limits: HttpLimits,
 ): Promise<Response> {
   const folder = pathOf(context);
+  const saved = checkpointed(folder);
+  if (saved !== undefined) {
+    const { modifiedAt } = await workspace.entry(saved);
+    return context.json({ id: 'saved', last_modified: stamp(modifiedAt) }, 201);
+  }
   const { type, ext, copy_from } = await readJson(context, NEW, limits.bodyBytes);
   if (!(await workspace.entry(folder)).directory)
     throw new Refusal(400, `${folder} is not a directory`);

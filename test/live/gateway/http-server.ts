@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -151,6 +151,13 @@ export class FakeAdmin implements AdminService {
   }
 }
 
+/** A response whose JSON may be anything. */
+export type Answer = Omit<Response, 'json'> & { json(): Promise<ReturnType<typeof JSON.parse>> };
+
+export function fetched(url: string, init: RequestInit = {}): Promise<Answer> {
+  return fetch(url, init) as Promise<Answer>;
+}
+
 export interface Served {
   server: HttpServer;
   service: FakeKernels;
@@ -162,7 +169,7 @@ export interface Served {
   log: string[];
   folder: string;
   /** fetch of a path with the admin's token */
-  ask(path: string, options?: RequestInit & { json?: unknown }): Promise<Response>;
+  ask(path: string, options?: RequestInit & { json?: unknown }): Promise<Answer>;
   stop(): Promise<void>;
 }
 
@@ -174,7 +181,6 @@ export async function served(options: Partial<HttpOptions> = {}): Promise<Served
   const admin = new FakeAdmin();
   const registry = new Registry();
   const log: string[] = [];
-  const { mkdir } = await import('node:fs/promises');
   const contentsRoot = join(folder, 'work');
   await mkdir(contentsRoot);
   const server = await serveHttp({
@@ -191,7 +197,7 @@ export async function served(options: Partial<HttpOptions> = {}): Promise<Served
     ...options,
   });
   const ask = (path: string, { json, ...init }: RequestInit & { json?: unknown } = {}) =>
-    fetch(server.url + path, {
+    fetched(server.url + path, {
       ...(json === undefined ? {} : { body: JSON.stringify(json) }),
       ...init,
       headers: { authorization: `token ${token}`, ...init.headers },

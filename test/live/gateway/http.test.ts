@@ -1,7 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { pathSecret } from '../../../live/gateway/users.ts';
-import { type Served, served } from './http-server.ts';
+import { fetched, type Served, served } from './http-server.ts';
 
 let http: Served;
 test.before(async () => {
@@ -10,7 +10,7 @@ test.before(async () => {
 test.after(() => http.stop());
 
 const statusOf = async (path: string, init: RequestInit = {}): Promise<number> =>
-  (await fetch(http.server.url + path, init)).status;
+  (await fetched(http.server.url + path, init)).status;
 const bearing = (authorization: string): RequestInit => ({ headers: { authorization } });
 
 test('every form of a token is accepted, nothing else is', async () => {
@@ -33,7 +33,7 @@ test('every form of a token is accepted, nothing else is', async () => {
 });
 
 test('refusals are JSON that a client can show', async () => {
-  const none = await fetch(`${http.server.url}/api/kernels`);
+  const none = await fetched(`${http.server.url}/api/kernels`);
   assert.is(none.status, 403);
   const body = await none.json();
   assert.is(body.message, 'Forbidden');
@@ -48,13 +48,13 @@ test('refusals are JSON that a client can show', async () => {
 });
 
 test('OPTIONS and /healthz need no token, and no origin is let in', async () => {
-  const options = await fetch(`${http.server.url}/api/kernels`, {
+  const options = await fetched(`${http.server.url}/api/kernels`, {
     method: 'OPTIONS',
     headers: { origin: 'https://elsewhere.example' },
   });
   assert.is(options.status, 204);
   assert.is(options.headers.get('access-control-allow-origin'), null);
-  const health = await fetch(`${http.server.url}/healthz`);
+  const health = await fetched(`${http.server.url}/healthz`);
   assert.is(health.status, 200);
   http.admin.state = { ready: true, draining: true, reason: 'stopping' };
   assert.is(await statusOf('/healthz'), 503);
@@ -137,7 +137,7 @@ test("users see their own kernels, an admin everyone's", async () => {
   const ada = await http.users.add('ada', false);
   const bob = await http.users.add('bob', false);
   const as = (token: string, path: string, init: RequestInit = {}) =>
-    fetch(http.server.url + path, { ...init, headers: { authorization: `token ${token}` } });
+    fetched(http.server.url + path, { ...init, headers: { authorization: `token ${token}` } });
   const made = await as(ada.token, '/api/kernels', { method: 'POST' });
   const { id } = await made.json();
   assert.is((await (await as(ada.token, '/api/kernels')).json()).length, 1);
@@ -213,7 +213,7 @@ test('kernelspecs come with their resources, and nothing beside them', async () 
   assert.is((await http.ask('/api/kernelspecs/python3')).status, 200);
   assert.is((await http.ask('/api/kernelspecs/__proto__')).status, 404);
   const secret = pathSecret(http.token);
-  const prefixed = await fetch(`${http.server.url}/t/${secret}/api/kernelspecs/python3`);
+  const prefixed = await fetched(`${http.server.url}/t/${secret}/api/kernelspecs/python3`);
   assert.is(
     (await prefixed.json()).resources['logo-64x64'],
     `/t/${secret}/kernelspecs/python3/logo-64x64.png`,
@@ -296,7 +296,7 @@ test('a gateway that has just started makes its clients wait, not believe kernel
   assert.is(late.status, 503);
   assert.is(late.headers.get('retry-after'), '1');
   assert.is((await late.json()).message, 'kernels are being reported');
-  assert.is((await fetch(`${other.server.url}/healthz`)).status, 503);
+  assert.is((await fetched(`${other.server.url}/healthz`)).status, 503);
   await other.stop();
 });
 
@@ -329,9 +329,9 @@ test('beyond the loopback TLS is a must, and a taken port is named', async () =>
 
 test('secrets are not in the log, and requests are counted', async () => {
   const secret = pathSecret(http.token);
-  await fetch(`${http.server.url}/t/${secret}/api`);
-  await fetch(`${http.server.url}/api?token=${http.token}&a=1`);
-  await fetch(`${http.server.url}/t/${'f'.repeat(40)}/api`);
+  await fetched(`${http.server.url}/t/${secret}/api`);
+  await fetched(`${http.server.url}/api?token=${http.token}&a=1`);
+  await fetched(`${http.server.url}/t/${'f'.repeat(40)}/api`);
   const log = http.log.join('');
   assert.ok(log.includes('/t/…/api'));
   assert.not.ok(log.includes(http.token));

@@ -7,7 +7,7 @@ import { pathSecret } from '../../../live/gateway/users.ts';
 import type { JupyterMessage } from '../../../live/jupyter/message.ts';
 import { decodeLegacy, encodeLegacy } from '../../../live/jupyter/websocket-legacy.ts';
 import { decodeV1, encodeV1, V1_SUBPROTOCOL } from '../../../live/jupyter/websocket-v1.ts';
-import { type Served, served } from './http-server.ts';
+import { fetched, type Served, served } from './http-server.ts';
 
 let http: Served;
 let kernel: string;
@@ -124,7 +124,7 @@ test('who may not is refused before the upgrade', async () => {
 test('a user whose token is removed is cut off', async () => {
   const ada = await http.users.add('ada', false);
   const headers = { authorization: `token ${ada.token}` };
-  const made = await fetch(`${http.server.url}/api/kernels`, { method: 'POST', headers });
+  const made = await fetched(`${http.server.url}/api/kernels`, { method: 'POST', headers });
   const ws = await opened(connect((await made.json()).id, { headers }));
   const gone = closed(ws);
   await http.users.remove('ada');
