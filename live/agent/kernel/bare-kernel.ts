@@ -7,7 +7,7 @@ import { messageOf, newHeader } from '../../jupyter/headers.ts';
 import type { JupyterMessage } from '../../jupyter/message.ts';
 import { type KernelChannel, KernelClient } from './client.ts';
 import { writeConnection } from './connection.ts';
-import { helperSource, injection } from './helper-source.ts';
+import { helperSource, injection } from './injection.ts';
 import { KernelProcess } from './process.ts';
 
 /** Every wait for a kernel, in ms. */

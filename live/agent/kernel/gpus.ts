@@ -8,8 +8,8 @@ interface Lease {
 export type Taken = 'taken' | 'restart-process' | 'busy' | 'unknown-device';
 
 /**
- * The GPUs of a host and what runs on them. The gateway's books choose the devices of a cell; a host
- * checks that they are there and free before it runs the cell, for its own view outlives a gateway.
+ * The GPUs of a host and what runs on them. The gateway's books choose the devices of a cell; a
+ * host checks that they are there and free before it runs it: its view outlives a gateway.
  * Devices that a process has used stay visible to it and hold its memory until it ends, so a
  * kernel is bound to the ids that it first used with CUDA.
  */

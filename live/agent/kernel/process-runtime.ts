@@ -1,11 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { mkdir, rm } from 'node:fs/promises';
 import { NbosError } from '../../../core/errors.ts';
 import { parseObject, readField } from '../../jupyter/fields.ts';
 import { bytesOf } from '../../jupyter/headers.ts';
 import type { JupyterMessage } from '../../jupyter/message.ts';
-import type { Blob, Delta } from '../../log/entries.ts';
+import type { Delta } from '../../log/entries.ts';
 import {
   BareKernel,
   died,
@@ -14,10 +13,11 @@ import {
   type Log,
   type Parent,
 } from './bare-kernel.ts';
+import { requestOf } from './cell-request.ts';
 import type { KernelChannel } from './client.ts';
 import { kernelEnvironment } from './environment.ts';
 import { canPrioritize } from './process.ts';
-import { pickRecord } from './records.ts';
+import { isRecordName, pickRecord, spoolHome } from './records.ts';
 import type {
   ApplyResult,
   CellResult,
@@ -26,6 +26,7 @@ import type {
   RuntimeOptions,
   StateUpdate,
 } from './runtime.ts';
+import { withoutMuchInline } from './state-files.ts';
 
 /** What all kernel processes of a host share. */
 export interface RuntimeHost {
@@ -41,8 +42,6 @@ export interface RuntimeHost {
   log: Log;
 }
 
-/** More inline state than this goes to the process as files, not as one message. */
-const INLINE_TOTAL_BYTES = 512 * 1024;
 /** Between two cells only messages of these kinds can be worth keeping when their parent is ours. */
 const LATE_OUTPUT = /^(stream|display_data|update_display_data|error|clear_output|comm_)/;
 
@@ -245,7 +244,7 @@ export class ProcessRuntime implements KernelRuntime {
     if (!this.#helper) return { failed: [] };
     this.#applying = true;
     try {
-      const update = await this.#lighter(state);
+      const update = await withoutMuchInline(state, this.#options.blobs);
       const answer = await kernel.ask('shell', 'nbos_apply_request', update, this.#limits.applyMs);
       if (answer['status'] !== 'ok')
         throw new NbosError(
@@ -256,27 +255,6 @@ export class ProcessRuntime implements KernelRuntime {
     } finally {
       this.#applying = false;
     }
-  }
-
-  /** Much inline state would be one long message, signed on our loop: it goes through files. */
-  async #lighter(state: StateUpdate): Promise<StateUpdate> {
-    const blobs = state.units.flatMap((unit) => [unit.skeleton, ...unit.buffers]);
-    const inline = blobs.reduce((sum, blob) => sum + (blob.inline?.length ?? 0), 0);
-    if (inline <= INLINE_TOTAL_BYTES) return state;
-    const outside = async (blob: Blob): Promise<Blob> => {
-      if (blob.inline === undefined) return blob;
-      const file = join(this.#options.blobs, blob.hash);
-      await writeFile(`${file}.part`, Buffer.from(blob.inline, 'base64'), { mode: 0o600 });
-      await rename(`${file}.part`, file);
-      return { hash: blob.hash, bytes: blob.bytes, mac: blob.mac };
-    };
-    const units = [];
-    for (const unit of state.units) {
-      const buffers: Blob[] = [];
-      for (const blob of unit.buffers) buffers.push(await outside(blob));
-      units.push({ ...unit, skeleton: await outside(unit.skeleton), buffers });
-    }
-    return { ...state, units };
   }
 
   async collect(): Promise<Delta | null> {
@@ -403,35 +381,6 @@ export class ProcessRuntime implements KernelRuntime {
     if (this.#spoolHome !== '') await rm(this.#spoolHome, { recursive: true, force: true });
     await rm(this.#options.directory, { recursive: true, force: true });
   }
-}
-
-/** The client's request as it was, with what the helper needs in its metadata. */
-function requestOf(cell: CellRun, header: Uint8Array, record: string): JupyterMessage {
-  const { request, count, devices } = cell;
-  const metadata = parseObject(bytesOf(request.metadata)) ?? {};
-  if (record !== '') metadata['nbos'] = { record, count, devices };
-  const content = parseObject(bytesOf(request.content)) ?? {};
-  // The gateway queues cells and stops on errors itself. The kernel would refuse what comes within
-  // an instant of an error, whoever sent it.
-  content['stop_on_error'] = false;
-  return {
-    header,
-    parent: bytesOf('{}'),
-    metadata: bytesOf(JSON.stringify(metadata)),
-    content: bytesOf(JSON.stringify(content)),
-    buffers: request.buffers.map((text) => Buffer.from(text, 'base64')),
-  };
-}
-
-function isRecordName(name: string): boolean {
-  return /^[\w-]{1,100}$/.test(name);
-}
-
-/** Renaming works within one file system only: the spool lies where the blobs do. */
-async function spoolHome(directory: string, blobs: string): Promise<string> {
-  const [here, there] = await Promise.all([stat(directory), stat(blobs)]);
-  if (here.dev === there.dev) return directory;
-  return join(dirname(blobs), '..', 'spool', randomUUID());
 }
 
 function pause(ms: number): Promise<void> {

@@ -1,6 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import { closeSync, fstatSync, openSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { copyFile, mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { NbosError } from '../../../core/errors.ts';
 import type { Blob, Delta } from '../../log/entries.ts';
 
@@ -20,7 +21,7 @@ export interface PickedRecord {
 /**
  * Takes a record out of the spool: its large buffers go to the blob directory by renaming, then the
  * record is removed. A record comes from a process that runs a user's code, so nothing in it is
- * believed but its shape; names of files are checked. Throws `kernel-failed` for one that is damaged.
+ * believed but its shape; names of files are checked. Throws `kernel-failed` for a damaged one.
  */
 export async function pickRecord(
   spool: string,
@@ -126,4 +127,16 @@ async function moveSlowly(from: string, target: string, code: string): Promise<v
 
 async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
+}
+
+/** A name that the helper gave a record, which becomes part of a path. */
+export function isRecordName(name: string): boolean {
+  return /^[\w-]{1,100}$/.test(name);
+}
+
+/** Renaming works within one file system only: the spool lies where the blobs do. */
+export async function spoolHome(directory: string, blobs: string): Promise<string> {
+  const [here, there] = await Promise.all([stat(directory), stat(blobs)]);
+  if (here.dev === there.dev) return directory;
+  return join(dirname(blobs), '..', 'spool', randomUUID());
 }

@@ -2,8 +2,9 @@ import type { JupyterMessage } from '../../jupyter/message.ts';
 import type { Delta, KernelMeta, SubmitEntry, Unit } from '../../log/entries.ts';
 
 /**
- * One kernel process on this host with everything that talks to it. It knows nothing of replication:
- * a replica's controller tells it what to run and what state to take, and gets told what happened.
+ * One kernel process on this host with everything that talks to it. It knows nothing of
+ * replication: a replica's controller tells it what to run and what state to take, and is told
+ * what happened.
  */
 export interface KernelRuntime {
   readonly pid: number;
