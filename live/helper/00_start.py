@@ -90,12 +90,13 @@ def no_interrupts():
 
 @contextlib.contextmanager
 def no_output():
-    """Inside, what Python prints is dropped: imports and unpickling on a standby may print."""
+    """Inside, what Python prints is dropped: imports and unpickling on a standby may print.
+
+    Warnings go with it. Their filters are left alone, they are part of what is applied.
+    """
     nowhere = io.StringIO()
     with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            yield
+        yield
 
 
 def on_main_thread():

@@ -39,6 +39,7 @@ START = {'environment': {}, 'path': [], 'cwd': '', 'modules': 0}
 def remember_start():
     """Called once the agent has set the process up, before the user's first cell."""
     START['environment'] = dict(os.environ)
+    Environment.seen = [None, {}]
     START['path'] = list(sys.path)
     START['cwd'] = os.getcwd()
     START['modules'] = len(sys.modules)
@@ -132,8 +133,18 @@ class WorkingDirectory:
 class Environment:
     """Keys that were set, changed or (None) removed since the start."""
 
+    # The environment at the last look, and what it gave.
+    seen = [None, {}]
+
     @staticmethod
     def take():
+        now = getattr(os.environ, '_data', None)
+        if now is None or now != Environment.seen[0]:
+            Environment.seen = [dict(now or {}), Environment.changed()]
+        return Environment.seen[1]
+
+    @staticmethod
+    def changed():
         start = START['environment']
         changed = {k: v for k, v in os.environ.items() if start.get(k) != v and is_users(k)}
         changed.update((k, None) for k in start if k not in os.environ and is_users(k))

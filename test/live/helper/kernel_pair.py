@@ -3,7 +3,8 @@
 Run with the interpreter whose ipykernel is under test: `python3 kernel_pair.py SCENARIO…` prints each
 scenario with what it gave. A scenario is blocks of a command, its code, `----` and the output:
 
-  cell [silent]     runs on the executor; its record is applied on the standby
+  cell [silent] [stdin=TEXT] [interrupt=SECONDS]
+                    runs on the executor; its record is applied on the standby
   lost              runs on the executor; its record is not applied
   check             runs on the standby, leaves no trace there
   look              the same on the executor
@@ -21,6 +22,7 @@ import re
 import shutil
 import sys
 import tempfile
+import threading
 import time
 
 from jupyter_client.manager import KernelManager
@@ -114,6 +116,8 @@ class Kernel:
         os.unlink(os.path.join(spool, name + '.json'))
         for file in os.listdir(spool):
             assert not file.endswith('.part'), file
+            if file.endswith('.json'):
+                continue
             os.rename(os.path.join(spool, file), os.path.join(self.blobs, file))
         if record.get('error'):
             raise RuntimeError('record: ' + record['error'])
@@ -167,10 +171,13 @@ class Pair:
         self.cells += 1
         if not silent:
             self.count += 1
-        stdin = next((word[6:] for word in words if word.startswith('stdin=')), None)
+        options = dict(word.split('=') for word in words if '=' in word)
         nbos = {'record': 'c%d' % self.cells, 'count': self.count}
+        if 'interrupt' in options:
+            seconds = float(options['interrupt'])
+            threading.Timer(seconds, self.kernels[0].manager.interrupt_kernel).start()
         reply, shown = self.kernels[0].execute(
-            code, nbos, stdin, silent=silent, store_history=not silent)
+            code, nbos, options.get('stdin'), silent=silent, store_history=not silent)
         for output in shown:
             if output['msg_type'] == 'nbos_saved':
                 self.apply(self.kernels[0].record(output['content']['record'])['delta'])
