@@ -10,8 +10,6 @@ export const CHUNK_BYTES = 2 ** 20;
 const WINDOW_BYTES = 8 * CHUNK_BYTES;
 /** Blobs under way to one host at a time, so that its syncs overlap. */
 const MOST_AT_ONCE = 16;
-/** ms without an acknowledgement after which a transfer has failed */
-const STALL_MS = 5_000;
 
 /** Carries a message to another agent; false when there is no link. Never waits. */
 export type Carry = (host: string, message: PeerMessage, frames?: readonly Uint8Array[]) => boolean;
@@ -43,10 +41,13 @@ export class BlobSender {
   readonly #files: BlobFiles;
   readonly #carry: Carry;
   readonly #log: Logger;
+  readonly #stallMs: number;
   readonly #lanes = new Map<string, Lane>();
   #watch: NodeJS.Timeout | undefined;
 
-  constructor(files: BlobFiles, carry: Carry, log: Logger) {
+  /** `stallMs` without an acknowledgement make a transfer fail. */
+  constructor(files: BlobFiles, carry: Carry, log: Logger, stallMs: number) {
+    this.#stallMs = stallMs;
     this.#files = files;
     this.#carry = carry;
     this.#log = log;
@@ -117,7 +118,7 @@ export class BlobSender {
       const transfer = lane.queue.splice(at, 1)[0]!;
       transfer.progressAt = performance.now();
       lane.active.set(`${transfer.kernel}/${transfer.hash}`, transfer);
-      this.#watch ??= setInterval(() => this.#failStalled(), 1000).unref();
+      this.#watch ??= setInterval(() => this.#failStalled(), this.#stallMs / 4).unref();
       void this.#run(lane, transfer);
     }
   }
@@ -172,12 +173,12 @@ export class BlobSender {
   }
 
   #failStalled(): void {
-    const before = performance.now() - STALL_MS;
+    const before = performance.now() - this.#stallMs;
     let busy = false;
     for (const [host, lane] of this.#lanes)
       for (const transfer of lane.active.values())
         if (transfer.progressAt < before)
-          this.#end(lane, transfer, unreachable(host, `silent for ${STALL_MS} ms`));
+          this.#end(lane, transfer, unreachable(host, `silent for ${this.#stallMs} ms`));
         else busy = true;
     if (busy) return;
     clearInterval(this.#watch);

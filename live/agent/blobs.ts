@@ -12,7 +12,7 @@ export interface BlobLimits {
   replicateMs: number;
   /** ms to find a blob on other hosts, beyond what its bytes take */
   ensureMs: number;
-  /** ms without a chunk after which another host is asked */
+  /** ms without an answer or a chunk after which it is tried anew, or elsewhere */
   stallMs: number;
 }
 
@@ -21,7 +21,6 @@ export const BLOB_LIMITS: BlobLimits = { replicateMs: 15_000, ensureMs: 15_000, 
 /** What a slow disk and a slow network manage, in bytes a ms; limits grow with the size by it. */
 const SLOW_BYTES_PER_MS = 10_000;
 const RETRY_MS = 200;
-const OFFER_MS = 2_000;
 /** Times that a host may say no before it is left out. */
 const MOST_REFUSALS = 3;
 const MOST_FETCHED_AT_ONCE = 8;
@@ -73,7 +72,7 @@ export class PeerBlobs implements Blobs {
     this.#carry = carry;
     this.#log = log;
     this.#limits = { ...BLOB_LIMITS, ...limits };
-    this.#sender = new BlobSender(this.#files, carry, log);
+    this.#sender = new BlobSender(this.#files, carry, log, this.#limits.stallMs);
     this.#receiver = new BlobReceiver(this.#files, carry, log, (kernel, hash, stored) => {
       const fetch = this.#fetches.get(`${kernel}/${hash}`);
       if (fetch === undefined) return;
@@ -244,9 +243,10 @@ export class PeerBlobs implements Blobs {
 
   #offer(host: string, kernel: string, hashes: readonly string[]): Promise<readonly string[]> {
     const id = ++this.#offered;
+    const { stallMs } = this.#limits;
     return new Promise<readonly string[]>((resolve, reject) => {
-      const silent = (): void => reject(unreachable(host, `silent for ${OFFER_MS} ms`));
-      const timer = setTimeout(silent, OFFER_MS);
+      const silent = (): void => reject(unreachable(host, `silent for ${stallMs} ms`));
+      const timer = setTimeout(silent, stallMs);
       const done = (): void => {
         clearTimeout(timer);
         this.#offers.delete(id);

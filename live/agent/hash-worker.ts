@@ -83,8 +83,6 @@ export function hashOf(bytes: Uint8Array): string {
 function thread(): Worker {
   if (worker !== undefined) return worker;
   const started = new Worker(SOURCE, { eval: true, name: 'nbos-hash' });
-  // A process that has nothing else to do may end.
-  started.unref();
   started.on('message', ({ id, hash, error }: { id: number; hash: string; error: string }) => {
     const asker = waiting.get(id);
     waiting.delete(id);
@@ -96,6 +94,8 @@ function thread(): Worker {
     for (const { reject } of waiting.values()) reject(error);
     waiting.clear();
   });
+  // A process that has nothing else to do may end. Listening makes it wait: so this comes last.
+  started.unref();
   worker = started;
   return started;
 }
