@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import yargs from 'yargs';
 import { NbosError } from './core/errors.ts';
 import { addExperimentCommands } from './experiments/commands.ts';
+import { addLiveCommands } from './live/commands/commands.ts';
 import { addSimulationCommands } from './sim/commands.ts';
 import { interruption, type Program } from './traces/command-line.ts';
 import { addTraceCommands } from './traces/commands.ts';
@@ -41,6 +42,15 @@ function build(words: readonly string[]): Program {
   addTraceCommands(program);
   addSimulationCommands(program);
   addExperimentCommands(program);
+  addLiveCommands(program, {
+    writeRun: async (run) =>
+      (await import('./experiments/fidelity/write-run.ts')).writeRecordedRun(run),
+    loadPolicy: async (nameOrPath, layers) => {
+      const { configFor, resolvePolicy } = await import('./sim/policy-file.ts');
+      const { policy } = await resolvePolicy(nameOrPath);
+      return { policy, config: configFor(policy, ...layers) };
+    },
+  });
   return program;
 }
 

@@ -128,14 +128,15 @@ async function refusal(url: string, path: string, answer: Response): Promise<Nbo
   const { status } = answer;
   const code = typeof body['code'] === 'string' ? body['code'] : '';
   const message = typeof body['message'] === 'string' ? body['message'] : '';
-  if (Object.hasOwn(ERROR_CODES, code))
-    return new NbosError(code as ErrorCode, message || text, String(body['hint'] ?? ''));
-  if (status === 401 || (status === 403 && message === ''))
+  const hint = String(body['hint'] ?? body['reason'] ?? '');
+  if (status === 401 || (status === 403 && (message === '' || message === 'Forbidden')))
     return new NbosError(
       'token-invalid',
       `${url} does not accept this token`,
       'Set NBOS_TOKEN to the token that nbos up printed.',
     );
+  if (Object.hasOwn(ERROR_CODES, code))
+    return new NbosError(code as ErrorCode, message || text, hint);
   if (status === 404 && /^\/(nbos|api)\/kernels\//.test(path))
     return new NbosError(
       'kernel-unknown',
@@ -145,6 +146,7 @@ async function refusal(url: string, path: string, answer: Response): Promise<Nbo
   return new NbosError(
     'request-refused',
     `${url}${path} answered ${status}${message === '' ? '' : `: ${message}`}`,
+    hint,
   );
 }
 

@@ -12,6 +12,14 @@ import {
 } from '../../traces/command-line.ts';
 import { TRACE_FLAGS, WINDOW_FLAGS } from '../../traces/trace-flags.ts';
 import type { WriteRun } from '../replay/conclude.ts';
+import type { LoadPolicy } from './system-options.ts';
+
+/** What the live commands take from the folders above them. */
+export interface LiveParts {
+  /** makes reports of a recorded journal */
+  writeRun: WriteRun;
+  loadPolicy: LoadPolicy;
+}
 
 type Inspecting = 'showStatus' | 'showHosts' | 'showKernels' | 'showLogs' | 'saveOutput';
 type Changing =
@@ -21,7 +29,6 @@ type Changing =
   | 'listTokens'
   | 'removeToken'
   | 'openShell';
-type Serving = 'serveAll' | 'serveGateway' | 'serveAgent';
 
 /** The actions load much; only the one that is wanted pays for it. */
 function inspect(action: Inspecting): (given: Arguments) => Promise<void> {
@@ -30,10 +37,6 @@ function inspect(action: Inspecting): (given: Arguments) => Promise<void> {
 
 function change(action: Changing): (given: Arguments) => Promise<void> {
   return async (given) => (await import('./change-actions.ts'))[action](given);
-}
-
-function serve(action: Serving): (given: Arguments) => Promise<void> {
-  return async (given) => (await import('./serve-actions.ts'))[action](given);
 }
 
 const KERNEL: OptionTable = {
@@ -49,9 +52,9 @@ const DATA = word('data directory (default ~/.local/share/nbos)');
 /** What a gateway can be told, alone or in `nbos up`. */
 const GATEWAY_FLAGS: OptionTable = {
   port: count('port', 0, 'TCP port of the Jupyter API; 0 takes a free one (default 8888 or free)'),
-  host: word('address to listen on', { default: '127.0.0.1' }),
+  host: word('address to listen on (default 127.0.0.1)'),
   data: DATA,
-  policy: word('name of a policy, or the path of a .ts or .js file', { default: 'notebookos' }),
+  policy: word('name of a policy (default notebookos), or the path of a .ts or .js file'),
   replicas: count('replicas', 1, 'replicas of a kernel: 1, 3 or 5 (default 3, or 1 on few hosts)'),
   config: word('JSON file of options'),
   set: { type: 'array', string: true, requiresArg: true, describe: 'options as key=value …' },
@@ -62,7 +65,7 @@ const GATEWAY_FLAGS: OptionTable = {
 };
 
 const HOST_FLAGS: OptionTable = {
-  'gpus-per-host': count('gpus-per-host', 0, 'pretend GPUs of a host', { default: '2' }),
+  'gpus-per-host': count('gpus-per-host', 0, 'pretend GPUs of a host (default 2)'),
   python: word('Python that kernels run in (default: the one with ipykernel that is found first)'),
   'kernel-spec': word('kernelspec to use when a client names none'),
   workspace: word('folder that all kernels work in (default: the current one)'),
@@ -70,35 +73,35 @@ const HOST_FLAGS: OptionTable = {
 
 /**
  * `nbos up | gateway | agent | status | hosts | kernels | migrate | fault | token | kernelspec |
- * logs | output | shell | replay`. `writeRun` makes reports of a recorded journal.
+ * logs | output | shell | replay`.
  */
-export function addLiveCommands(program: Program, writeRun: WriteRun): void {
-  addServing(program);
+export function addLiveCommands(program: Program, { writeRun, loadPolicy }: LiveParts): void {
+  addServing(program, loadPolicy);
   addInspecting(program);
   addChanging(program);
   addKernelspecGroup(program);
   addReplay(program, writeRun);
 }
 
-function addServing(program: Program): void {
+function addServing(program: Program, load: LoadPolicy): void {
   addCommand(
     program,
     'up',
     'a gateway and hosts on this machine, kernels as plain processes',
     {
-      hosts: count('hosts', 1, 'number of hosts', { default: '4' }),
+      hosts: count('hosts', 1, 'number of hosts (default 4, or as before)'),
       ...GATEWAY_FLAGS,
       ...HOST_FLAGS,
       split: flag('gateway and each host as a process of its own'),
     },
-    serve('serveAll'),
+    async (given) => (await import('./up-actions.ts')).serveAll(given, load),
   );
   addCommand(
     program,
     'gateway',
     'a gateway alone; on a data directory in use before it takes up where that one left',
     { ...GATEWAY_FLAGS, ...HOST_FLAGS, hosts: count('hosts', 1, 'number of hosts') },
-    serve('serveGateway'),
+    async (given) => (await import('./serve-actions.ts')).serveGateway(given, load),
   );
   addCommand(
     program,
@@ -108,7 +111,7 @@ function addServing(program: Program): void {
       host: word('id of the host, such as h1', { demandOption: true }),
       data: DATA,
     },
-    serve('serveAgent'),
+    async (given) => (await import('./serve-actions.ts')).serveAgent(given),
   );
 }
 

@@ -1,0 +1,64 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { NbosError } from '../../core/errors.ts';
+
+/** How long a child may take to end by itself. */
+const END_MS = 20_000;
+
+/** A process of the system that `nbos up --split` starts. */
+export interface Child {
+  readonly name: string;
+  readonly pid: number;
+  /** resolves with how it ended */
+  readonly ended: Promise<string>;
+  /** Ends it: gracefully, or at once when that takes too long. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a command of this program as a child and waits for its line `ready WHAT` on stdout.
+ * @returns the child and WHAT
+ * @throws NbosError child-failed, with what it said, when it ends before
+ */
+export async function startChild(
+  name: string,
+  words: readonly string[],
+  limitMs: number,
+): Promise<{ child: Child; ready: string }> {
+  const program = [...process.execArgv, process.argv[1]!];
+  const process_ = spawn(process.execPath, [...program, ...words], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let said = '';
+  process_.stderr.on('data', (piece: Buffer) => {
+    said = (said + piece.toString()).slice(-4_000);
+    process.stderr.write(piece);
+  });
+  const ended = endOf(process_);
+  const ready = new Promise<string>((resolve) => {
+    createInterface({ input: process_.stdout }).on('line', (line) => {
+      if (line.startsWith('ready ')) resolve(line.slice('ready '.length));
+    });
+  });
+  const late = new Promise<undefined>((resolve) => setTimeout(resolve, limitMs).unref());
+  const first = await Promise.race([ready, ended.then(() => undefined), late]);
+  const child = { name, pid: process_.pid ?? 0, ended, stop: () => stopped(process_, ended) };
+  if (first !== undefined) return { child, ready: first };
+  await child.stop();
+  const reason = said.trim().split('\n').at(-1) ?? '';
+  throw new NbosError('child-failed', `${name} did not start${reason && `: ${reason}`}`);
+}
+
+function endOf(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(error.message));
+    child.once('exit', (code, signal) => resolve(signal ?? `exit ${code}`));
+  });
+}
+
+async function stopped(child: ChildProcess, ended: Promise<string>): Promise<void> {
+  child.kill('SIGTERM');
+  const kill = setTimeout(() => child.kill('SIGKILL'), END_MS);
+  await ended;
+  clearTimeout(kill);
+}

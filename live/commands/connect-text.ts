@@ -1,0 +1,35 @@
+import { pathSecret } from '../gateway/users.ts';
+
+export interface Connectable {
+  url: string;
+  token: string;
+  hosts: readonly { gpus: number }[];
+  policy: string;
+  replicas: number;
+  data: string;
+}
+
+/** The exact commands by which clients connect. */
+export function connectText({ url, token, hosts, policy, replicas, data }: Connectable): string {
+  const gpus = Math.max(0, ...hosts.map((host) => host.gpus));
+  const secret = `${url}/t/${pathSecret(token)}`;
+  return [
+    `${counted(hosts.length, 'host')} with ${counted(gpus, 'GPU')} each, policy ${policy}, ` +
+      `${counted(replicas, 'replica')} a kernel; data in ${data}`,
+    '',
+    'JupyterLab or Notebook on this machine:',
+    `  JUPYTER_GATEWAY_AUTH_TOKEN=${token} jupyter lab --gateway-url=${url}`,
+    'Clients that can send no token (nbclient through a gateway, older servers):',
+    `  jupyter lab --gateway-url=${secret}`,
+    'VS Code ("Existing Jupyter Server"), JupyterLab Desktop:',
+    `  ${url}/?token=${token}`,
+    'papermill, nbclient, jupyter console: once, then use the kernel "nbos":',
+    '  nbos kernelspec install',
+    '',
+    'nbos status shows what runs. Ctrl-C ends it.',
+  ].join('\n');
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
