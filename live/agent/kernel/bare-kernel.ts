@@ -103,6 +103,7 @@ export class BareKernel {
   #lastParentBytes: Uint8Array = Buffer.alloc(0);
   #lastParent: Parent = { msgId: '', session: '' };
   #dead = '';
+  #ending = false;
 
   constructor(options: BareOptions) {
     this.#options = options;
@@ -135,6 +136,7 @@ export class BareKernel {
         niced,
         onExit: (exit) => void this.#exited(exit),
       });
+      if (this.#ending) throw died('it was stopped while it started');
       this.#client = new KernelClient(connection, {
         message: (channel, message) => this.#message(channel, message),
         garbage: () => this.garbage++,
@@ -154,12 +156,7 @@ export class BareKernel {
     const sent: string[] = [];
     while (!(answered && this.#iopubSeen)) {
       if (this.#dead !== '') throw died(this.#dead);
-      if (performance.now() > until)
-        throw new NbosError(
-          'kernel-timeout',
-          `kernel process ${this.pid}: no answer within ${this.#options.limits.startMs} ms`,
-          'Run its command by hand to see what keeps it.',
-        );
+      if (performance.now() > until) throw await this.#silent();
       // A kernel that starts finds one question waiting, not one for each nudge.
       if (sent.length === 0 || answered) {
         const header = newHeader('kernel_info_request', this.session);
@@ -172,6 +169,16 @@ export class BareKernel {
       patience = Math.min(MAX_NUDGE_MS, patience * NUDGE_GROWTH);
     }
     for (const id of sent) this.#forget(id);
+  }
+
+  async #silent(): Promise<NbosError> {
+    const beats = await this.#client?.beats(this.#options.limits.interruptMs);
+    const what = beats ? 'its heartbeat answers, but its shell does not' : 'nothing of it answers';
+    return new NbosError(
+      'kernel-timeout',
+      `kernel process ${this.pid}: after ${this.#options.limits.startMs} ms ${what}`,
+      'Run its command by hand to see what keeps it.',
+    );
   }
 
   #wake: () => void = () => {};
@@ -305,12 +312,14 @@ export class BareKernel {
 
   /** SIGKILL for all of it, and its folder away. */
   async kill(): Promise<void> {
+    this.#ending = true;
     await this.#process?.kill();
     await this.#away();
   }
 
   /** shutdown_request, then SIGTERM, then SIGKILL; its folder goes. */
   async shutdown(): Promise<void> {
+    this.#ending = true;
     if (this.#process?.running) {
       const header = newHeader('shutdown_request', this.session);
       this.send('control', messageOf({ header, content: { restart: false } }));

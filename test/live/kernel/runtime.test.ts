@@ -1,11 +1,14 @@
 // time-limit: 180 s
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { messageOf, newHeader } from '../../../live/jupyter/headers.ts';
-import { testWithPart } from '../../skip.ts';
+import { PROJECT_ROOT, testWithPart } from '../../skip.ts';
 import { contentOf, isAlive, MISSING_PYTHON, TestKernel } from './kernel-kit.ts';
+
+const after = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 function kernelTest(name: string, body: (kernel: TestKernel) => Promise<void>): void {
   testWithPart(test, MISSING_PYTHON, name, async () => {
@@ -148,6 +151,67 @@ kernelTest('state goes to another process', async (kernel) => {
   } finally {
     await other.stop();
   }
+});
+
+kernelTest('what a thread prints between cells belongs to its cell', async (kernel) => {
+  await kernel.run(
+    'import threading, time\n' +
+      "def later():\n    time.sleep(0.3); print('from a thread', flush=True)\n" +
+      'threading.Thread(target=later).start()',
+  );
+  const cell = kernel.messages.at(-1)!.parent;
+  await kernel.runtime.collect();
+  const line = await kernel.until(({ type }) => type === 'stream');
+  assert.is(line.content['text'], 'from a thread\n');
+  assert.is(line.parent, cell);
+});
+
+kernelTest('a save inside a cell is handed over while it runs', async (kernel) => {
+  const saved: string[] = [];
+  kernel.runtime.onSaved = ({ units }) => saved.push(...units.flatMap(({ names }) => names));
+  const cell = kernel.run('import nbos, time\nkept = [1]\nnbos.save()\ntime.sleep(0.5)\nx = 2');
+  const ended = cell.then(() => 'ended');
+  while (saved.length === 0 && (await Promise.race([ended, after(20)])) !== 'ended');
+  assert.ok(saved.includes('kept'), saved.join());
+  const { delta } = await cell;
+  assert.not(kernel.messages.some(({ type }) => type === 'nbos_saved'));
+  assert.ok(delta!.units.some(({ names }) => names.includes('x')));
+});
+
+kernelTest('stopped while it starts, nothing is left', async () => {
+  const kernel = new TestKernel();
+  const started = kernel.runtime.start().then(
+    () => 'started',
+    () => 'refused',
+  );
+  await after(30);
+  await kernel.runtime.stop(true);
+  assert.is(await started, 'refused');
+  assert.not(existsSync(kernel.options.directory));
+  assert.not(kernel.runtime.pid > 0 && isAlive(kernel.runtime.pid));
+  await kernel.stop();
+});
+
+testWithPart(test, MISSING_PYTHON, 'a kernel whose agent is gone ends itself', async () => {
+  const kit = JSON.stringify(join(PROJECT_ROOT, 'test/live/kernel/kernel-kit.ts'));
+  const program =
+    `const { TestKernel } = await import(${kit});` +
+    'const kernel = new TestKernel({}, { orphanMs: 1500 });' +
+    'await kernel.runtime.start();' +
+    'console.log(JSON.stringify({ pid: kernel.runtime.pid, folder: kernel.folder }));';
+  const argv = ['--import', 'tsx', '--input-type=module', '-e', program];
+  const agent = spawn(process.execPath, argv, { cwd: PROJECT_ROOT });
+  const line = await new Promise<string>((resolve) => {
+    agent.stdout.once('data', (data: Buffer) => resolve(data.toString()));
+    agent.once('exit', () => resolve(''));
+  });
+  const { pid, folder } = JSON.parse(line) as { pid: number; folder: string };
+  await after(2500);
+  assert.ok(isAlive(pid), 'it must live as long as its agent does');
+  agent.kill('SIGKILL');
+  for (let i = 0; i < 400 && isAlive(pid); i++) await after(20);
+  assert.not(isAlive(pid));
+  rmSync(folder, { recursive: true, force: true });
 });
 
 kernelTest('paused it stands still, resumed it goes on', async (kernel) => {
