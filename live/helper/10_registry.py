@@ -50,8 +50,8 @@ class UnitRecord:
     """What the last capture or apply knew of a unit; plain data only."""
 
     __slots__ = (
-        'id', 'version', 'roots', 'digest', 'skeleton', 'buffers', 'classes', 'globals',
-        'careful', 'reasons', 'nbytes',
+        'id', 'version', 'roots', 'digest', 'hashes', 'classes', 'globals', 'careful', 'reasons',
+        'nbytes', 'travels',
     )
 
     def __init__(self, unit_id, version, roots):
@@ -59,10 +59,9 @@ class UnitRecord:
         self.version = version
         # names and class ids, as (kind, key) with kind 'n' or 'c'
         self.roots = roots
-        # of the pickle alone; None when only the sender's bytes are known
+        # SHA-256 of the skeleton, and of each buffer
         self.digest = None
-        self.skeleton = None
-        self.buffers = []
+        self.hashes = []
         # ids of classes that it refers to, names that functions in it use
         self.classes = frozenset()
         self.globals = frozenset()
@@ -70,6 +69,8 @@ class UnitRecord:
         # name -> reason
         self.reasons = {}
         self.nbytes = 0
+        # whether the kernel's table has it; not when it is over a limit
+        self.travels = True
 
 
 class Registry:
@@ -83,6 +84,8 @@ class Registry:
         self.unit_of = {}
         # name -> id() of its object at the last capture: a cheap sign that it was rebound
         self.bound = {}
+        # hash -> blob of buffers that the table has as files
+        self.blobs = {}
         # class id <-> class
         self.class_refs = {}
         self.class_ids = {}
@@ -90,9 +93,10 @@ class Registry:
         # of the plain capture that stands in
         self.versions = {}
         self.hashes = {}
-        self.blobs = {}
         self.refused_types = weakref.WeakKeyDictionary()
         self.gpu_tensors = []
+        # type variables of __main__ by a stable key; small, so held
+        self.once = {}
         self.clock = 0
         self.hidden = {
             name: id(user_ns[name]) for name in HIDDEN_NAMES if name in user_ns
@@ -146,4 +150,4 @@ def unreplicated_names(registry):
 
 
 def state_bytes(registry):
-    return sum(record.nbytes for record in registry.units.values())
+    return sum(record.nbytes for record in registry.units.values() if record.travels)
