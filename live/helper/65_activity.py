@@ -64,10 +64,9 @@ def package_of(thing):
 def is_idle_pool_thread(thread, target):
     """A thread of concurrent.futures or multiprocessing.pool that waits for work."""
     module = getattr(target, '__module__', '')
-    if module == 'concurrent.futures.thread':
-        queue_of = next((arg for arg in thread._args if hasattr(arg, 'qsize')), None)
-        return queue_of is not None and queue_of.empty() and is_waiting(thread, '_worker')
-    return module == 'multiprocessing.pool' and is_waiting(thread, getattr(target, '__name__', ''))
+    if module not in ('concurrent.futures.thread', 'multiprocessing.pool'):
+        return False
+    return is_waiting(thread, getattr(target, '__name__', ''))
 
 
 def is_waiting(thread, function):
@@ -97,12 +96,21 @@ def live_children():
 
 
 def children():
-    pids = []
-    for task in os.listdir('/proc/self/task'):
-        with contextlib.suppress(OSError):
-            with open('/proc/self/task/%s/children' % task) as file:
-                pids += [int(pid) for pid in file.read().split()]
+    """Process ids of the direct children: those of all processes whose parent is this one."""
+    own, pids = os.getpid(), []
+    for entry in os.listdir('/proc'):
+        if entry.isdigit() and parent_of(entry) == own:
+            pids.append(int(entry))
     return pids
+
+
+def parent_of(pid):
+    try:
+        with open('/proc/%s/stat' % pid) as file:
+            # The name in parentheses may hold anything, spaces and parentheses too.
+            return int(file.read().rpartition(')')[2].split()[1])
+    except (OSError, IndexError, ValueError):
+        return 0
 
 
 def command_line(pid):

@@ -45,7 +45,7 @@ def program():
 class Kernel:
     """One ipykernel with the helper in it."""
 
-    def __init__(self, home, blobs):
+    def __init__(self, home, blobs, work):
         self.directory = os.path.join(home, 'k')
         self.blobs = blobs
         os.makedirs(self.directory)
@@ -54,7 +54,7 @@ class Kernel:
         self.manager = KernelManager(kernel_name='python3', transport='ipc',
                                      ip=os.path.join(home, 'z'))
         self.manager.kernel_spec_manager.ensure_native_kernel = True
-        self.manager.start_kernel(env=env, cwd=home)
+        self.manager.start_kernel(env=env, cwd=work)
         self.client = self.manager.client()
         self.client.start_channels()
         self.client.wait_for_ready(timeout=LIMIT_S)
@@ -62,7 +62,7 @@ class Kernel:
         reply = self.execute(code, silent=True, store_history=False)[0]
         assert reply['status'] == 'ok', '\n'.join(reply['traceback'])
         self.setup = self.ask('nbos_setup_request', {
-            'key': KEY, 'directory': self.directory, 'blobs': blobs, 'cwd': home, 'env': {},
+            'key': KEY, 'directory': self.directory, 'blobs': blobs, 'cwd': work, 'env': {},
             'hashSeed': 7, 'orphanMs': 0, 'quotaBytes': 0, 'excluded': [],
         })
 
@@ -134,12 +134,14 @@ class Pair:
     def __init__(self):
         self.home = tempfile.mkdtemp(prefix='nbos-pair-')
         blobs = os.path.join(self.home, 'blobs')
+        work = os.path.join(self.home, 'work')
         os.makedirs(blobs)
+        os.makedirs(work)
         self.kernels = []
         for name in ('a', 'b'):
             folder = os.path.join(self.home, name)
             os.makedirs(folder)
-            self.kernels.append(Kernel(folder, blobs))
+            self.kernels.append(Kernel(folder, blobs, work))
         self.count = 0
         self.cells = 0
         self.saved = []
