@@ -15,7 +15,7 @@ export interface Frame {
 
 /** How one client's messages are written as WebSocket messages, and read. */
 export interface Framing {
-  readonly name: 'v1' | 'legacy' | 'tornado';
+  readonly name: 'v1' | 'legacy' | 'text';
   /** One frame, or two where a note must follow. */
   encode(channel: Channel, message: JupyterMessage): Frame[];
   /** @throws NbosError message-invalid */
@@ -36,12 +36,14 @@ const LEGACY: Framing = {
 
 /**
  * The framing for a client. A Jupyter server in gateway mode is a client on Tornado without
- * subprotocol: a binary frame hangs it, a frame above `mostBytes` makes it hang up.
+ * subprotocol: a binary frame hangs it, a frame above `mostBytes` makes it hang up. Its kernel
+ * client in Python (nbclient over a gateway) names no user agent, and ends on a binary frame.
  */
 export function framingFor(subprotocol: boolean, userAgent: string, mostBytes: number): Framing {
   const tornado = /\btornado\b/i.test(userAgent);
-  if (!tornado) return subprotocol ? V1 : LEGACY;
-  return subprotocol ? bounded(V1, mostBytes) : forTornado(mostBytes);
+  if (subprotocol) return tornado ? bounded(V1, mostBytes) : V1;
+  if (tornado) return textOnly(mostBytes);
+  return userAgent === '' ? textOnly(Number.POSITIVE_INFINITY) : LEGACY;
 }
 
 /** Messages that would not fit are replaced. */
@@ -57,10 +59,10 @@ function bounded(framing: Framing, mostBytes: number): Framing {
   };
 }
 
-function forTornado(mostBytes: number): Framing {
+function textOnly(mostBytes: number): Framing {
   let told = false;
   const text: Framing = {
-    name: 'tornado',
+    name: 'text',
     encode: (channel, message) => [{ data: legacyJson(channel, message), binary: false }],
     decode: decodeLegacy,
   };
@@ -79,9 +81,9 @@ function forTornado(mostBytes: number): Framing {
 function buffersLeftOut(message: JupyterMessage): string {
   const type = headerOf(message).msg_type;
   return (
-    `[NotebookOS] Binary data of a ${type} message was left out, as of all that follow: a Jupyter ` +
-    'server in gateway mode cannot take it. Widgets that need it work when the client connects ' +
-    'to the gateway directly.\n'
+    `[NotebookOS] Binary data of a ${type} message was left out, as of all that follow: Jupyter's ` +
+    'clients of a gateway cannot take it. Widgets that need it work when the browser connects ' +
+    'to this gateway directly.\n'
   );
 }
 

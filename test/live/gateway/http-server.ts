@@ -138,7 +138,7 @@ export class FakeAdmin implements AdminService {
   }
 
   cellsOf() {
-    return [{ cell: 0, msgId: 'm1', count: 1, state: 'ended' as const, code: '1', cellId: '' }];
+    return [{ cell: 0, msgId: 'm1', count: 1, state: 'ok' as const, code: '1', cellId: '' }];
   }
 
   async drain() {

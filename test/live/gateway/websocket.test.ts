@@ -29,11 +29,14 @@ interface Wish {
   headers?: Record<string, string>;
 }
 
+/** A client that names no user agent gets text only. */
+const NAMED = { 'user-agent': 'test' };
+
 function connect(to: string, wish: Wish = {}): WebSocket {
   const { on = http, protocols = [], query = '', prefix = '' } = wish;
   const url = `${on.server.url.replace('http', 'ws')}${prefix}/api/kernels/${to}/channels${query}`;
   const headers = wish.headers ?? { authorization: `token ${on.token}` };
-  return new WebSocket(url, protocols, { headers });
+  return new WebSocket(url, protocols, { headers: { ...NAMED, ...headers } });
 }
 
 const opened = (ws: WebSocket): Promise<WebSocket> =>
@@ -169,6 +172,20 @@ test('a Jupyter server in gateway mode gets text only, and nothing above 10 MiB'
   assert.match(large.content.text, /display_data message of 11\.0 MiB was left out/);
   assert.is(reply.msg_type, 'complete_reply');
   assert.is(reply.content.status, 'error');
+  ws.close();
+});
+
+test('a client that names no user agent gets text, of any size', async () => {
+  const id = await newKernel(http);
+  const url = `${http.server.url.replace('http', 'ws')}/api/kernels/${id}/channels`;
+  const ws = await opened(new WebSocket(`${url}?token=${http.token}`));
+  const got = frames(ws, 2);
+  const large = { data: 'x'.repeat(11 * 2 ** 20) };
+  clientOf(http, id).send('iopub', message('display_data', large, [Buffer.alloc(9)]));
+  const [display, note] = await got;
+  assert.not.ok(display!.binary);
+  assert.is(textOf(display!).content.data.length, 11 * 2 ** 20);
+  assert.is(textOf(note!).content.name, 'stderr');
   ws.close();
 });
 
