@@ -7,7 +7,7 @@ import { messageOf, newHeader } from '../../jupyter/headers.ts';
 import type { JupyterMessage } from '../../jupyter/message.ts';
 import { type KernelChannel, KernelClient } from './client.ts';
 import { writeConnection } from './connection.ts';
-import { helperSource, injection } from './injection.ts';
+import { compiledCache, helperProgram, injection } from './injection.ts';
 import { KernelProcess } from './process.ts';
 
 /** Every wait for a kernel, in ms. */
@@ -198,9 +198,10 @@ export class BareKernel {
   async #inject(): Promise<void> {
     const file = join(this.directory, 'helper.py');
     try {
-      await writeFile(file, await helperSource(), { mode: 0o600 });
+      const { text, digest } = await helperProgram();
+      await writeFile(file, text, { mode: 0o600 });
       const content = {
-        code: injection(file),
+        code: injection(file, digest, await compiledCache(this.directory)),
         silent: true,
         store_history: false,
         user_expressions: {},
@@ -219,6 +220,7 @@ export class BareKernel {
       if (this.#dead !== '') throw error;
       this.helperError = (error as Error).message;
     }
+    await rm(file, { force: true });
     if (this.helperError !== '')
       this.#options.log.warn({ pid: this.pid, error: this.helperError }, 'helper is not in');
   }

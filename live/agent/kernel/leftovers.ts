@@ -10,7 +10,8 @@ import { startTime } from './process.ts';
 export async function endLeftovers(root: string): Promise<number[]> {
   const names = await readdir(root).catch(() => []);
   const ended: number[] = [];
-  for (const name of names) {
+  // What begins with a dot is no kernel's.
+  for (const name of names.filter((each) => !each.startsWith('.'))) {
     const directory = join(root, name);
     const pid = await livingPid(directory);
     if (pid !== undefined && kill(pid)) ended.push(pid);
