@@ -81,8 +81,8 @@ export function injection(source: string, digest: string, cache: string): string
 }
 
 /**
- * Folder of compiled helpers beside the directories of kernels, '' when it is not this user's alone:
- * what lies in it is run.
+ * Folder of compiled helpers beside the directories of kernels, '' when it is not this user's
+ * alone: what lies in it is run.
  */
 export async function compiledCache(directory: string): Promise<string> {
   const cache = join(dirname(directory), '.compiled');
