@@ -178,7 +178,7 @@ export class Hosts {
       if (host.hello === undefined) continue;
       // While this process itself stood still, nobody could be heard.
       if (late > beatMs) host.lastBeatAt = Math.min(now, host.lastBeatAt + late);
-      if (host.linked) links.notify(host.id, { t: 'gateway-beat', at: Date.now() });
+      if (host.linked) links.tell(host.id, { t: 'gateway-beat', at: Date.now() });
       if (host.number === -1 || now - host.lastBeatAt <= leaseMs) continue;
       log.warn({ host: host.id }, 'host lost: no beat within its lease');
       const { number } = host;
@@ -196,6 +196,6 @@ export class Hosts {
       hello === undefined ? [] : [{ host: id, peer: hello.peer, key: hello.key }],
     );
     for (const { id, linked } of this.#hosts.values())
-      if (linked) this.#options.links.notify(id, { t: 'hosts', hosts });
+      if (linked) this.#options.links.tell(id, { t: 'hosts', hosts });
   }
 }

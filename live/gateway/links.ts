@@ -8,5 +8,5 @@ export interface Agents {
    */
   request(host: string, request: GatewayRequest, timeoutMs?: number): Promise<unknown>;
   /** Never waits; false when there is no link. */
-  notify(host: string, notice: GatewayNotice, frames?: readonly Uint8Array[]): boolean;
+  tell(host: string, notice: GatewayNotice, frames?: readonly Uint8Array[]): boolean;
 }

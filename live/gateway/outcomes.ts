@@ -4,20 +4,14 @@ import type { NbosError } from '../../core/errors.ts';
 import { REASONS } from '../../core/reasons.ts';
 import type { AbortReason } from '../log/entries.ts';
 import type { AgentNotice, AppliedEntry, KernelReport } from '../wire/messages.ts';
-import { abortAnswer, answerOf } from './answers.ts';
 import { isCounted, isFailure, stopsOnError } from './cell-request.ts';
+import { devicesOf, stepsOf } from './cell-steps.ts';
 import type { CoreLoop } from './core-loop.ts';
 import type { Delivery } from './delivery.ts';
-import {
-  type Cell,
-  cellKey,
-  DECIDED_KEPT,
-  type Decided,
-  type DecidedEntry,
-  type LiveKernel,
-} from './kernel.ts';
+import { type Cell, cellKey, type DecidedEntry, type LiveKernel } from './kernel.ts';
 import type { Agents } from './links.ts';
 import type { Proposals } from './proposals.ts';
+import { remember, sendReply } from './replies.ts';
 import type { WaitNotices } from './wait-notices.ts';
 
 export interface OutcomesOptions {
@@ -346,32 +340,13 @@ export class Outcomes {
     if (kernel.pendingInput !== undefined && kernel.running === cell)
       kernel.pendingInput = undefined;
     kernel.replied = Math.max(kernel.replied, cell.cell);
-    this.sendReply(kernel, cell, entry);
+    sendReply(this.#options.delivery, kernel, cell, entry);
     this.#options.delivery.replied(kernel, cell.executor);
   }
 
-  /** Reply, then idle; also to one who asks again. */
+  /** The same again, to one who asks again. */
   sendReply(kernel: LiveKernel, cell: Cell, entry: DecidedEntry): void {
-    const { delivery } = this.#options;
-    const { header, submit } = cell;
-    const asker = { link: cell.link, session: submit.session };
-    kernel.lastActivityMs = Date.now();
-    if (entry.type === 'end') {
-      const { content, metadata } = entry.reply;
-      const reply = answerOf('execute_reply', kernel.id, header, content, metadata);
-      delivery.answer(kernel, asker, 'shell', reply, cell.cell);
-    } else {
-      const { reply, error } = abortAnswer(entry.entry, cell.count);
-      const { id } = kernel;
-      if (cell.attempt === 0) delivery.status(kernel, 'busy', header, cell.cell);
-      if (error !== null) {
-        const said = answerOf('error', id, header, JSON.stringify(error));
-        delivery.broadcast(kernel, said, cell.cell);
-      }
-      const message = answerOf('execute_reply', id, header, JSON.stringify(reply));
-      delivery.answer(kernel, asker, 'shell', message, cell.cell);
-    }
-    delivery.status(kernel, 'idle', header, cell.cell);
+    sendReply(this.#options.delivery, kernel, cell, entry);
   }
 
   watchWaiting(kernel: LiveKernel): void {
@@ -383,38 +358,4 @@ export interface YieldedNotice {
   kernel: LiveKernel;
   cell: number;
   attempt: number;
-}
-
-/** Keeps a decided cell for those who ask again, and forgets the oldest. */
-export function remember(kernel: LiveKernel, decided: Decided): void {
-  const { cell } = decided;
-  kernel.decided.set(cell.cell, decided);
-  kernel.known.set(cellKey(cell.submit.session, cell.submit.msgId), cell);
-  while (kernel.decided.size > DECIDED_KEPT) {
-    const [number, oldest] = kernel.decided.entries().next().value!;
-    kernel.decided.delete(number);
-    kernel.known.delete(cellKey(oldest.cell.submit.session, oldest.cell.submit.msgId));
-  }
-}
-
-function devicesOf(bits: number): number[] {
-  const devices: number[] = [];
-  for (let device = 0; device < 31; device++)
-    if ((bits & (1 << device)) !== 0) devices.push(device);
-  return devices;
-}
-
-/** Parts of the time since `execute`, which add up to it. */
-function stepsOf(cell: Cell, { timings }: Ended, now: number) {
-  let left = Math.max(0, now - cell.executedAt);
-  const take = (ms: number): number => {
-    const taken = Math.max(0, Math.min(left, Math.round(ms)));
-    left -= taken;
-    return taken;
-  };
-  const electionMs = take(cell.startedAt - cell.executedAt);
-  const stateReadMs = take(timings.prepareMs);
-  const runMs = take(timings.runMs - timings.captureMs);
-  const stateCommitMs = left;
-  return { stateReadMs, electionMs, deviceLoadMs: 0, runMs, deviceUnloadMs: 0, stateCommitMs };
 }

@@ -8,8 +8,9 @@ import type { Hosts, LiveHost } from './hosts.ts';
 import { type Cell, cellKey, LiveKernel, type Member } from './kernel.ts';
 import type { KernelTable } from './kernel-table.ts';
 import type { Agents } from './links.ts';
-import { type Outcomes, remember } from './outcomes.ts';
+import type { Outcomes } from './outcomes.ts';
 import type { Replicas } from './replicas.ts';
+import { remember } from './replies.ts';
 
 export interface RecoveryOptions {
   loop: CoreLoop;
@@ -90,7 +91,12 @@ export class Recovery {
     const reports = [...this.#early].flatMap(([host, { kernels }]) =>
       kernels.map((report) => ({ host, report })),
     );
-    const byKernel = Map.groupBy(reports, ({ report }) => report.kernel);
+    const byKernel = new Map<string, Report[]>();
+    for (const each of reports) {
+      const known = byKernel.get(each.report.kernel);
+      if (known === undefined) byKernel.set(each.report.kernel, [each]);
+      else known.push(each);
+    }
     // Oldest first, so that numbers and queues are as they were.
     const kernels = [...byKernel.values()].sort(
       (a, b) => a[0]!.report.meta.session - b[0]!.report.meta.session,
@@ -156,8 +162,7 @@ export class Recovery {
       lastReplica,
       executed: kernel.executed,
     });
-    this.#takeOutputs(kernel, reports);
-    this.#takeDecided(kernel, best);
+    this.#takeDecided(kernel, best, this.#takeOutputs(kernel, reports));
     for (const open of best.open.toSorted((a, b) => a.submit.cell - b.submit.cell))
       this.#takeOpen(kernel, open, adopted);
   }
@@ -198,11 +203,14 @@ export class Recovery {
       });
   }
 
-  /** What the clients of the gateway before this one may have missed is asked for again. */
-  #takeOutputs(kernel: LiveKernel, reports: readonly Report[]): void {
+  /**
+   * What the clients of the gateway before this one may have missed is asked for again. Returns the
+   * last cell whose reply they had, where that is known.
+   */
+  #takeOutputs(kernel: LiveKernel, reports: readonly Report[]): number | undefined {
     const executor = kernel.members.get(kernel.executor);
     const own = reports.find(({ report }) => report.member === kernel.executor)?.report;
-    if (own === undefined || executor === undefined) return;
+    if (own === undefined || executor === undefined) return undefined;
     const { first, next, seen, replied } = own.outputs;
     kernel.seenBefore = seen;
     if (replied !== undefined) kernel.replied = replied;
@@ -212,12 +220,11 @@ export class Recovery {
     const from = runs ? first : Math.max(first, seen + 1);
     kernel.streams.expect(executor.member, from);
     if (next > from) this.#options.delivery.resend(kernel, executor.member, from);
+    return replied;
   }
 
-  #takeDecided(kernel: LiveKernel, best: KernelReport): void {
+  #takeDecided(kernel: LiveKernel, best: KernelReport, replied: number | undefined): void {
     const { seenBefore } = kernel;
-    const repliedBefore =
-      best.decided.length > 0 && kernel.replied === -1 ? undefined : kernel.replied;
     for (const { cell: number, session, msgId, header, count, entry } of best.decided) {
       const cell = newCell(
         {
@@ -240,7 +247,7 @@ export class Recovery {
       cell.attempt = entry.type === 'end' ? entry.attempt : entry.entry.attempt;
       if (session !== '') kernel.positions.set(session, -1);
       const lastOutput = entry.type === 'end' ? entry.lastOutput : -1;
-      const missed = repliedBefore === undefined ? lastOutput > seenBefore : number > repliedBefore;
+      const missed = replied === undefined ? lastOutput > seenBefore : number > replied;
       if (!missed) {
         cell.state = entry.type === 'end' ? 'ended' : 'aborted';
         remember(kernel, { cell, entry });

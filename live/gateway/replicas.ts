@@ -66,7 +66,7 @@ export class Replicas {
     const old = [...kernel.members.values()].find(
       (member) => member.container === -1 && member.host === host?.id,
     );
-    if (old !== undefined && old.joined && old.position?.process !== 'dead') {
+    if (old?.joined === true && old.position?.process !== 'dead') {
       // The host is back with its log: nothing has to be copied.
       old.container = effect.container;
       if (old.ready) this.#started(old);

@@ -130,7 +130,7 @@ export class Router {
 
   #send(kernel: LiveKernel, member: Member, channel: ToKernel, message: JupyterMessage): void {
     const head = { t: 'to-kernel' as const, kernel: kernel.id, member: member.member, channel };
-    this.#options.links.notify(member.host, head, framesOf(message));
+    this.#options.links.tell(member.host, head, framesOf(message));
   }
 
   /** A replica can be spoken to: what waited for that is sent. */

@@ -1,0 +1,223 @@
+import type { Logger } from 'pino';
+import type { Config } from '../../core/config/options.ts';
+import type { Policy } from '../../core/policies/policy.ts';
+import { Core } from '../../core/scheduler.ts';
+import type { AgentHello, AgentNotice } from '../wire/messages.ts';
+import { Cells } from './cells.ts';
+import { CoreLoop } from './core-loop.ts';
+import { Delivery } from './delivery.ts';
+import { Driver } from './driver.ts';
+import { Hosts } from './hosts.ts';
+import type { LiveKernel } from './kernel.ts';
+import type { KernelSpecs } from './kernel-service.ts';
+import { KernelTable } from './kernel-table.ts';
+import { Kernels } from './kernels.ts';
+import type { GatewayLimits } from './limits.ts';
+import type { Agents } from './links.ts';
+import { Notices } from './notices.ts';
+import { Outcomes } from './outcomes.ts';
+import { Proposals } from './proposals.ts';
+import { Recovery } from './recovery.ts';
+import { Replicas } from './replicas.ts';
+import { Router } from './router.ts';
+import { WaitNotices } from './wait-notices.ts';
+
+export interface BrainOptions {
+  policy: Policy;
+  config: Config;
+  links: Agents;
+  log: Logger;
+  limits: GatewayLimits;
+  /** ids of the hosts that belong to the system, in order */
+  hosts: readonly string[];
+  specs: () => Promise<KernelSpecs>;
+  workspace: string;
+  defaultGpus: number;
+  clock: () => number;
+  onNamed: (kernel: LiveKernel) => void;
+}
+
+/**
+ * Everything between the links to agents and the Jupyter API, without a socket or a file of its own:
+ * the parts, joined. `start` begins; hellos and notices of agents come in through `hello` and
+ * `notice`, clients through `kernels`.
+ */
+export class Brain {
+  readonly loop: CoreLoop;
+  readonly table = new KernelTable();
+  readonly hosts: Hosts;
+  readonly kernels: Kernels;
+  readonly recovery: Recovery;
+  readonly delivery: Delivery;
+  readonly waiting: WaitNotices;
+  readonly config: Config;
+  draining = false;
+  moveEveryCell = false;
+  readonly #notices: Notices;
+
+  constructor(options: BrainOptions) {
+    const { links, log, limits, config } = options;
+    this.config = config;
+    const { table } = this;
+    const core = Core.create(config, options.policy);
+    const loop = new CoreLoop({ core, clock: options.clock, log });
+    const hosts = new Hosts({
+      loop,
+      links,
+      log,
+      expected: options.hosts,
+      leaseMs: limits.hostLeaseMs,
+      beatMs: limits.beatMs,
+      monotone: () => performance.now(),
+    });
+    this.loop = loop;
+    this.hosts = hosts;
+    const isUp = (host: string): boolean => hosts.isUp(host);
+    const kernelOf = (session: number): LiveKernel | undefined => table.bySession(session);
+    const pooledName = (container: number): string => `p${loop.epochMs}-${container}`;
+    const proposals = new Proposals({ links, isUp, log, timeoutMs: limits.proposeMs });
+    const delivery = new Delivery({ links, isUp, log, outputWaitMs: limits.outputWaitMs });
+    const notices = new WaitNotices(core, delivery, limits.waitNoticeMs);
+    const parts = { loop, links, proposals, delivery, log };
+    const outcomes = new Outcomes({ ...parts, notices, kernelOf, isUp });
+    const cells = new Cells({
+      ...parts,
+      outcomes,
+      queueLimit: limits.kernelQueue,
+      isDraining: () => this.draining,
+      moveEveryCell: () => this.moveEveryCell,
+    });
+    const router = new Router({
+      ...parts,
+      cells,
+      onShutdown: async (kernel, restart) => {
+        if (restart) await this.kernels.restart(kernel.id);
+        else await this.kernels.remove(kernel.id);
+      },
+      onInterrupt: (kernel) => cells.interruptWaiting(kernel),
+    });
+    const replicas = new Replicas({
+      ...parts,
+      hosts,
+      startMs: limits.startMs,
+      changeMs: limits.changeMs,
+      pooledName,
+      onReady: (kernel, member) => {
+        router.ready(kernel, member);
+        this.kernels.ready(kernel);
+      },
+      onFailed: (kernel) => this.kernels.failed(kernel),
+    });
+    const pooledSpec = (): { spec: string; argv: readonly string[] } => ({ spec: '', argv: [] });
+    const driver = new Driver({
+      ...parts,
+      hosts,
+      replicas,
+      outcomes,
+      kernelOf,
+      pooledName,
+      pooledSpec,
+      startMs: limits.startMs,
+    });
+    loop.perform = (effects) => driver.perform(effects);
+    const { onNamed } = options;
+    this.recovery = new Recovery({
+      ...parts,
+      table,
+      hosts,
+      replicas,
+      outcomes,
+      driver,
+      expected: options.hosts,
+      waitMs: limits.recoveryMs,
+      replicasPerKernel: config.replicas,
+      onNamed,
+    });
+    this.kernels = new Kernels({
+      ...parts,
+      table,
+      cells,
+      outcomes,
+      router,
+      specs: options.specs,
+      recovered: this.recovery.done,
+      isDraining: () => this.draining,
+      workspace: options.workspace,
+      defaultGpus: options.defaultGpus,
+      replicas: config.replicas,
+      startMs: limits.startMs,
+      kernelsPerUser: limits.kernelsPerUser,
+      onNamed,
+    });
+    this.#notices = new Notices({
+      ...parts,
+      table,
+      hosts,
+      replicas,
+      outcomes,
+      router,
+      containerOf: (pooled) => {
+        const [epoch, container] = pooled.slice(1).split('-');
+        return Number(epoch) === loop.epochMs ? Number(container) : -1;
+      },
+    });
+    this.delivery = delivery;
+    this.waiting = notices;
+    this.#wire(outcomes, cells, replicas);
+  }
+
+  #wire(outcomes: Outcomes, cells: Cells, replicas: Replicas): void {
+    outcomes.stopQueue = (kernel) => {
+      const text = 'a cell before it failed';
+      cells.withdraw(kernel, kernel.waiting(), () => 'stop-on-error', text);
+    };
+    outcomes.onReset = (kernel, index) => replicas.resetAt(kernel, index);
+    this.hosts.events = {
+      reported: (host, hello) => this.recovery.reported(host, hello),
+      positions: (host, positions) => {
+        for (const position of positions) {
+          const kernel = this.table.get(position.kernel);
+          const member = kernel?.members.get(position.member);
+          if (kernel !== undefined && member?.host === host.id)
+            replicas.position(kernel, member, position);
+        }
+      },
+      lost: (host) => {
+        for (const kernel of this.table) {
+          for (const member of [...kernel.members.values()]) {
+            if (member.host !== host.id) continue;
+            replicas.hostLost(kernel, member);
+            this.delivery.hostLost(kernel, member.member);
+          }
+        }
+      },
+    };
+  }
+
+  start(): void {
+    this.loop.post({ kind: 'cluster-started' });
+    this.hosts.start();
+  }
+
+  hello(hello: AgentHello): void {
+    this.hosts.hello(hello);
+  }
+
+  notice(host: string, notice: AgentNotice, frames: readonly Uint8Array[]): void {
+    this.#notices.take(host, notice, frames);
+  }
+
+  gone(host: string): void {
+    this.hosts.gone(host);
+  }
+
+  close(): void {
+    this.hosts.close();
+    this.recovery.close();
+    this.delivery.close();
+    this.waiting.close();
+    this.loop.close();
+    // What proposes or waits for agents in the background ends by itself.
+    for (const kernel of this.table) kernel.closing = true;
+  }
+}

@@ -1,0 +1,218 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { Registry } from 'prom-client';
+import type { Config } from '../../core/config/options.ts';
+import { NbosError } from '../../core/errors.ts';
+import type { Policy } from '../../core/policies/policy.ts';
+import { AgentLinks } from '../wire/agent-links.ts';
+import { AllowList, keyPair } from '../wire/keys.ts';
+import { Admin } from './admin.ts';
+import type { AdminService } from './admin-service.ts';
+import { Brain } from './brain.ts';
+import type { HttpLimits } from './http/limits.ts';
+import { type HttpServer, serveHttp } from './http/serve.ts';
+import { Journal } from './journal.ts';
+import type { KernelSpecs } from './kernel-service.ts';
+import { GATEWAY_LIMITS, type GatewayLimits } from './limits.ts';
+import type { Agents } from './links.ts';
+import { gatewayMetrics } from './metrics.ts';
+import { RunRecord } from './run-record.ts';
+import { openUsers } from './users.ts';
+
+export interface GatewayOptions {
+  /** data directory of the system */
+  data: string;
+  http: {
+    host: string;
+    /** 0 for any free one */
+    port: number;
+    /** PEM */
+    tls?: { cert: string; key: string };
+    behindProxy?: boolean;
+  };
+  /** port of the loopback on which agents are heard; 0 for any free one */
+  linkPort: number;
+  /** ids of the hosts that belong to the system, in order */
+  hosts: readonly string[];
+  policy: Policy;
+  /** as given: name, or path of its file */
+  policyName: string;
+  config: Config;
+  /** where kernels start, and what /api/contents shows */
+  workspace: string;
+  specs: () => Promise<KernelSpecs>;
+  enableFaults: boolean;
+  /** of the first admin; '' has one made */
+  token: string;
+  version: string;
+  log: Logger;
+  limits?: Partial<GatewayLimits>;
+  httpLimits?: Partial<HttpLimits>;
+}
+
+export interface Gateway {
+  readonly url: string;
+  readonly port: number;
+  readonly linkPort: number;
+  /** token of the first admin */
+  readonly token: string;
+  readonly admin: AdminService;
+  /** Resolves once the hosts have reported, or were waited for in vain. */
+  readonly recovered: Promise<void>;
+  /** Stops serving. Agents and cells go on, for the gateway that comes next. */
+  close(graceful: boolean): Promise<void>;
+}
+
+const ROUND_MS = 1000;
+const SIMULATED_ROUND_MS = 30_000;
+
+/**
+ * The scheduler's options in a live system: hosts are all there, what was started never starts
+ * again, and rounds are short enough for hosts that come back.
+ */
+export function liveConfig(config: Config, hosts: number): Config {
+  const { scaleIntervalMs } = config;
+  return {
+    ...config,
+    hosts,
+    fixed: true,
+    deviceIds: true,
+    retryAborted: false,
+    reclamation: 'none',
+    prewarmPool: 'none',
+    scaling: config.scaling === 'none' ? 'on-demand' : config.scaling,
+    scaleIntervalMs: scaleIntervalMs === SIMULATED_ROUND_MS ? ROUND_MS : scaleIntervalMs,
+  };
+}
+
+/**
+ * Starts the gateway: agents may connect, clients are served.
+ * @throws NbosError port-taken, bind-insecure, key-invalid, policy-invalid
+ */
+export async function startGateway(options: GatewayOptions): Promise<Gateway> {
+  const { data, log, policy, policyName } = options;
+  if (policy.container !== 'session' || policy.suspends === true) {
+    throw new NbosError(
+      'policy-invalid',
+      `${policyName} keeps no kernel between cells, or suspends cells: it runs in simulations only`,
+      'Choose notebookos or reservation.',
+    );
+  }
+  const config = liveConfig(options.config, options.hosts.length);
+  const limits = { ...GATEWAY_LIMITS, ...options.limits };
+  const folder = join(data, 'gateway');
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const keysFolder = join(data, 'keys');
+  const { users, adminToken } = await openUsers(keysFolder, options.token);
+  let journal: Journal | undefined;
+  let record: RunRecord | undefined;
+  const relay = new Relay();
+  const brain = new Brain({
+    policy,
+    config,
+    links: relay,
+    log,
+    limits,
+    hosts: options.hosts,
+    specs: options.specs,
+    workspace: options.workspace,
+    defaultGpus: config.gpusPerHost > 0 ? 1 : 0,
+    clock: Date.now,
+    onNamed: ({ id, session, meta }) => {
+      const { userId, path, name } = meta;
+      journal?.session({ t: 'session', session, kernel: id, user: userId, path, name });
+      record?.named(session, id, userId);
+    },
+  });
+  const { loop } = brain;
+  const { epochMs } = loop;
+  journal = new Journal({
+    folder: join(folder, 'journal'),
+    policy: policyName,
+    config,
+    epochMs,
+    log,
+  });
+  const written = journal;
+  record = new RunRecord({ folder, policy: policyName, version: options.version, loop });
+  const run = record;
+  loop.observers.push((event, effects) => written.append(event, effects));
+  loop.observers.push((event, effects) => run.after(event, effects));
+  const registry = new Registry();
+  const endMetrics = gatewayMetrics({ registry, loop, table: brain.table, hosts: brain.hosts });
+  brain.start();
+  const links = await AgentLinks.listen({
+    endpoint: `tcp://127.0.0.1:${options.linkPort}`,
+    keys: await keyPair(keysFolder, 'gateway'),
+    allowed: new AllowList(keysFolder),
+    log,
+    onHello: (_host, hello) => {
+      brain.hello(hello);
+    },
+    onNotice: (host, notice, frames) => brain.notice(host, notice, frames),
+    onLost: (host) => brain.gone(host),
+  });
+  relay.links = links;
+  let http: HttpServer | undefined;
+  const admin = new Admin({
+    brain,
+    links,
+    policyName,
+    version: options.version,
+    url: () => http?.url ?? '',
+    drainMs: limits.drainMs,
+    journal: () => written.lines(),
+  });
+  const closeRest = async (): Promise<void> => {
+    brain.close();
+    links.close();
+    endMetrics();
+    await written.close();
+  };
+  try {
+    http = await serveHttp({
+      service: brain.kernels,
+      admin,
+      users,
+      ...options.http,
+      log,
+      metrics: registry,
+      contentsRoot: options.workspace,
+      enableFaults: options.enableFaults,
+      version: options.version,
+      limits: { createMs: limits.startMs + 5_000, ...options.httpLimits },
+    });
+  } catch (error) {
+    await closeRest();
+    throw error;
+  }
+  const server = http;
+  return {
+    url: server.url,
+    port: server.port,
+    linkPort: Number(links.endpoint.slice(links.endpoint.lastIndexOf(':') + 1)),
+    token: adminToken,
+    admin,
+    recovered: brain.recovery.done,
+    close: async (graceful) => {
+      if (graceful) await admin.drain();
+      await server.close(graceful);
+      await run.write(written).catch((error) => log.warn({ err: error }, 'no run folder written'));
+      await closeRest();
+    },
+  };
+}
+
+/** The links, which need the parts that need the links. */
+class Relay implements Agents {
+  links: AgentLinks | undefined;
+
+  request: Agents['request'] = (host, request, timeoutMs) => {
+    if (this.links !== undefined) return this.links.request(host, request, timeoutMs);
+    return Promise.reject(new NbosError('link-lost', `there is no link to ${host} yet`));
+  };
+
+  tell: Agents['tell'] = (host, notice, frames) =>
+    this.links?.tell(host, notice, frames) ?? false;
+}

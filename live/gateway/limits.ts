@@ -1,0 +1,38 @@
+/** Limits of the gateway; times in ms. */
+export interface GatewayLimits {
+  /** between two beats, in both directions */
+  beatMs: number;
+  /** without a beat, until a host counts as lost */
+  hostLeaseMs: number;
+  /** after the first host has reported, until those that have not are left out */
+  recoveryMs: number;
+  /** until a kernel must have started */
+  startMs: number;
+  /** one answer of an agent to a proposal */
+  proposeMs: number;
+  /** one change of a group's members */
+  changeMs: number;
+  /** that a reply waits for outputs that are missing */
+  outputWaitMs: number;
+  /** after which a person is told why a cell waits */
+  waitNoticeMs: number;
+  /** waiting cells of one kernel */
+  kernelQueue: number;
+  kernelsPerUser: number;
+  /** that a drain waits for running cells */
+  drainMs: number;
+}
+
+export const GATEWAY_LIMITS: Readonly<GatewayLimits> = {
+  beatMs: 250,
+  hostLeaseMs: 1500,
+  recoveryMs: 1500,
+  startMs: 60_000,
+  proposeMs: 5_000,
+  changeMs: 60_000,
+  outputWaitMs: 1_000,
+  waitNoticeMs: 2_000,
+  kernelQueue: 1_000,
+  kernelsPerUser: 1_000,
+  drainMs: 10_000,
+};

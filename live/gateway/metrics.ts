@@ -1,0 +1,106 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { delayOf } from '../../core/books/execution-book.ts';
+import { tctOf } from '../../core/record/cell-row.ts';
+import type { CoreLoop } from './core-loop.ts';
+import type { Hosts } from './hosts.ts';
+import type { KernelTable } from './kernel-table.ts';
+
+export interface MetricsOptions {
+  registry: Registry;
+  loop: CoreLoop;
+  table: KernelTable;
+  hosts: Hosts;
+}
+
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
+const LOOP_RESOLUTION_MS = 20;
+
+/** What the gateway tells Prometheus of kernels, cells, hosts and its own loop. Returns the end. */
+export function gatewayMetrics({ registry, loop, table, hosts }: MetricsOptions): () => void {
+  const registers = [registry];
+  const cells = new Counter({
+    name: 'nbos_cells_total',
+    help: 'Ended cells by outcome',
+    labelNames: ['status'],
+    registers,
+  });
+  const delay = new Histogram({
+    name: 'nbos_cell_delay_seconds',
+    help: 'From submission until user code starts',
+    buckets: SECONDS,
+    registers,
+  });
+  const tct = new Histogram({
+    name: 'nbos_cell_completion_seconds',
+    help: 'From submission until the reply',
+    buckets: SECONDS,
+    registers,
+  });
+  const elections = new Counter({
+    name: 'nbos_elections_total',
+    help: 'Executors named',
+    registers,
+  });
+  loop.observers.push((_event, effects) => {
+    for (const effect of effects) {
+      if (effect.kind === 'execute') elections.inc();
+      if (effect.kind !== 'reply') continue;
+      cells.inc({ status: effect.status });
+      if (effect.status !== 'completed') continue;
+      delay.observe(delayOf(effect.execution) / 1000);
+      tct.observe(tctOf(effect.execution) / 1000);
+    }
+  });
+  gauges(registers, loop, table, hosts);
+  return watchLoop(registers);
+}
+
+function gauges(registers: Registry[], loop: CoreLoop, table: KernelTable, hosts: Hosts): void {
+  const { state } = loop.core;
+  const values: [name: string, help: string, value: () => number][] = [
+    ['nbos_kernels', 'Kernels', () => table.size],
+    ['nbos_hosts_up', 'Hosts that are heard', () => state.up.length],
+    ['nbos_hosts', 'Hosts that belong to the system', () => hosts.all().length],
+    ['nbos_cells_running', 'Cells that hold their GPUs', () => state.totals.running],
+    ['nbos_cells_waiting', 'Cells that wait for GPUs', () => state.queue.size],
+    ['nbos_gpus_committed', 'GPUs bound to cells', () => state.totals.leasedGpuMillis / 1000],
+    ['nbos_gpus', 'GPUs of hosts that are up', () => state.totals.provisionedGpuMillis / 1000],
+    ['nbos_migrations_total', 'Replicas moved for a cell', () => state.totals.migrations],
+    ['nbos_hosts_lost_total', 'Hosts lost', () => state.totals.hostsLost],
+  ];
+  for (const [name, help, value] of values) {
+    new Gauge({
+      name,
+      help,
+      registers,
+      collect() {
+        this.set(value());
+      },
+    });
+  }
+}
+
+/** How long turns of this process's loop take. */
+function watchLoop(registers: Registry[]): () => void {
+  const turns = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
+  turns.enable();
+  const late = (ns: number): number => Math.max(0, ns / 1e9 - LOOP_RESOLUTION_MS / 1000);
+  const of: Record<string, () => number> = {
+    p50: () => late(turns.percentile(50)),
+    'p99.9': () => late(turns.percentile(99.9)),
+    max: () => late(turns.max),
+  };
+  new Gauge({
+    name: 'nbos_loop_turn_seconds',
+    help: 'Time that a turn of the event loop was late, since the start',
+    labelNames: ['quantile'],
+    registers,
+    collect() {
+      for (const [quantile, value] of Object.entries(of)) this.set({ quantile }, value());
+    },
+  });
+  return () => {
+    turns.disable();
+  };
+}
