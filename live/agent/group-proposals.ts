@@ -1,7 +1,8 @@
 import { NbosError } from '../../core/errors.ts';
 import { NOBODY, type RaftNode, REFUSALS, type Refusal } from '../../core/raft/index.ts';
 import type { LogEntry } from '../log/entries.ts';
-import { encodeEntry } from '../log/entry-codec.ts';
+import { checkEntry, encodeEntry } from '../log/entry-codec.ts';
+import { isEntry } from '../log/entry-shapes.ts';
 import type { GroupLimits } from './group-options.ts';
 import type { ForwardAnswer, Peers } from './ports.ts';
 
@@ -69,6 +70,7 @@ export class Proposals {
   async propose(entries: readonly LogEntry[], limitMs: number): Promise<void> {
     const { now } = this.#of;
     if (this.#calls >= MOST_CALLS) throw this.#noQuorum('too many proposals wait');
+    for (const entry of entries) checkEntry(entry);
     const payloads = entries.map(encodeEntry);
     const deadline = now() + limitMs;
     this.#calls++;
@@ -131,6 +133,8 @@ export class Proposals {
     const leader = this.#of.hostOf(node.leader) ?? '';
     if (this.#stopped !== undefined) return { ok: false, code: 'unknown-kernel', leader: '' };
     if (node.role !== 'leader') return { ok: false, code: 'not-leader', leader };
+    for (const entry of entries)
+      if (!isEntry(entry)) return { ok: false, code: 'entry-invalid', leader };
     this.#calls++;
     this.#starvingSince ??= now();
     const reason = await this.#here(entries.map(encodeEntry), now() + limitMs);

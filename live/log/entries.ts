@@ -92,11 +92,6 @@ export interface StartEntry {
   count: number;
   /** leased device ids of the executor's host */
   devices: readonly number[];
-  /**
-   * number that the executor's next output gets at least: one past the latest that the gateway has.
-   * Left out, numbers jump ahead when the executor changes.
-   */
-  firstOutput?: number;
 }
 
 /** The executor could not take the cell and ran nothing of it: it waits for another START. */
@@ -130,6 +125,8 @@ export interface EndEntry {
   reply: { content: string; metadata: string };
   /** number of the last output of this cell, -1 for none; see `output` on the wire */
   lastOutput: number;
+  /** `n` of the last STATE whose changes are in `delta`: one that comes later changes nothing */
+  n?: number;
   delta: Delta;
   timings: CellTimings;
 }

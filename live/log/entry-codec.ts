@@ -22,6 +22,12 @@ export function parseEntry(payload: Payload): LogEntry {
   } catch {
     throw invalid('it is no JSON');
   }
+  checkEntry(value);
+  return value;
+}
+
+/** Throws as `parseEntry`, for a value that is no text. */
+export function checkEntry(value: unknown): asserts value is LogEntry {
   const v = (value as { v?: unknown } | null)?.v;
   if (typeof v === 'number' && v > ENTRY_FORMAT)
     throw new NbosError(
@@ -32,7 +38,6 @@ export function parseEntry(payload: Payload): LogEntry {
   if (v !== ENTRY_FORMAT) throw invalid('it has no format version');
   const mistake = firstMistake(value);
   if (mistake !== '') throw invalid(`field ${mistake} is missing or not what it holds`);
-  return value as LogEntry;
 }
 
 function invalid(why: string): NbosError {

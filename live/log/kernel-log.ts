@@ -18,8 +18,6 @@ import { type KernelLogState, readState, STATE_FORMAT } from './log-state.ts';
 /** How much of the past is remembered: of decided cells, and of requests against duplicates. */
 export const DECIDED_KEPT = 64;
 export const REQUESTS_KEPT = 4096;
-/** Outputs that a former executor may have numbered without any entry telling of them. */
-export const OUTPUT_GAP = 1_000_000;
 
 /** A cell that is accepted and undecided. */
 export interface LoggedCell {
@@ -53,7 +51,7 @@ export class KernelLog {
   count = 0;
   nextCell = 0;
   nextAttempt = 1;
-  /** number of the last output that the log knows of, -1 for none */
+  /** number of the last output that an END told of, -1 for none */
   lastOutput = -1;
   /** the cell whose START is in force, undefined when none runs */
   running: LoggedCell | undefined;
@@ -65,6 +63,8 @@ export class KernelLog {
   unreplicated: readonly Unreplicated[] = [];
   pinned: readonly string[] = [];
   stateBytes = 0;
+  /** another number whenever `units` changed, on this member */
+  revision = 0;
   /** blobs up to this index are in the store */
   saved = 0;
   /** how often a RESET has emptied the state: a process of an earlier life is useless */
@@ -137,9 +137,6 @@ export class KernelLog {
     this.nextAttempt = Math.max(this.nextAttempt, entry.attempt + 1);
     const cell = this.open.get(entry.cell);
     if (cell === undefined || entry.epoch < this.epoch || this.running !== undefined) return false;
-    const moved = this.executor !== 0 && this.executor !== entry.executor;
-    const jump = entry.firstOutput ?? (moved ? this.lastOutput + 1 + OUTPUT_GAP : 0);
-    this.lastOutput = Math.max(this.lastOutput, jump - 1);
     this.#enterEpoch(entry.epoch);
     this.executor = entry.executor;
     this.count = entry.count;
@@ -180,6 +177,7 @@ export class KernelLog {
     const notice = noticeOf(entry, start?.executor ?? this.executor, true);
     if (entry.type === 'end') {
       this.#take(entry.delta);
+      this.#stateSeq = Math.max(this.#stateSeq, entry.n ?? -1);
       this.lastOutput = Math.max(this.lastOutput, entry.lastOutput);
     } else this.#enterEpoch(entry.epoch);
     this.#close(cell, submit, start, notice);
@@ -207,6 +205,7 @@ export class KernelLog {
   }
 
   #take({ units, dropped, unreplicated, pinned, stateBytes }: Delta): void {
+    if (units.length + dropped.length > 0) this.revision++;
     for (const id of dropped) this.units.delete(id);
     for (const unit of units) this.units.set(unit.id, unit);
     this.unreplicated = unreplicated;
@@ -230,6 +229,7 @@ export class KernelLog {
       this.#close(cell, submit, start, { type: 'abort', won: true, entry: abort });
     }
     this.units.clear();
+    this.revision++;
     this.unreplicated = [];
     this.pinned = [];
     this.stateBytes = 0;

@@ -1,0 +1,52 @@
+import type { Peers } from './ports.ts';
+
+/**
+ * A lease by contact: a replica that runs a cell may go on only while it hears of a majority of the
+ * hosts, since the others may start the cell's successor without it.
+ */
+export class Fence {
+  readonly #leaseMs: number;
+  readonly #contactMs: number;
+  #lostAt: number | undefined;
+  #backAt: number | undefined;
+
+  constructor(leaseMs: number, contactMs: number) {
+    this.#leaseMs = leaseMs;
+    this.#contactMs = contactMs;
+  }
+
+  get paused(): boolean {
+    return this.#lostAt !== undefined;
+  }
+
+  /** `lost`: how long ago a majority was last heard of, 0 for a group of one. */
+  check(now: number, lostMs: number): 'pause' | 'resume' | 'end' | undefined {
+    if (lostMs > this.#leaseMs) {
+      this.#backAt = undefined;
+      if (this.#lostAt === undefined) {
+        this.#lostAt = now;
+        return 'pause';
+      }
+      return now - this.#lostAt > this.#leaseMs ? 'end' : undefined;
+    }
+    if (this.#lostAt === undefined) return undefined;
+    // What was decided meanwhile arrives first.
+    this.#backAt ??= now;
+    if (now - this.#backAt < this.#contactMs) return undefined;
+    this.reset();
+    return 'resume';
+  }
+
+  reset(): void {
+    this.#lostAt = undefined;
+    this.#backAt = undefined;
+  }
+}
+
+/** ms at `now` since a majority of `hosts` was last heard of; this host is always heard. */
+export function quorumSilence(hosts: readonly string[], peers: Peers, now: number): number {
+  const silences = hosts
+    .map((host) => (host === peers.host ? 0 : Math.max(0, now - peers.lastContact(host))))
+    .sort((a, b) => a - b);
+  return silences[Math.floor(silences.length / 2)] ?? 0;
+}

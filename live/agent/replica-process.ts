@@ -1,0 +1,407 @@
+import { NbosError } from '../../core/errors.ts';
+import type { JupyterMessage } from '../jupyter/message.ts';
+import type { Delta, Unit } from '../log/entries.ts';
+import type { Logger } from './group-options.ts';
+import type { ApplyResult, KernelRuntime } from './kernel/runtime.ts';
+import type { ReplicaLimits } from './replica-options.ts';
+import { differenceOf, inLoadingOrder } from './replica-table.ts';
+
+type ClientChannel = 'shell' | 'control' | 'stdin';
+
+/** What a process is run for. */
+export interface ProcessOf {
+  readonly kernel: string;
+  readonly limits: ReplicaLimits;
+  readonly now: () => number;
+  readonly log: Logger;
+  make(first: boolean): KernelRuntime;
+  /** the kernel's state as its log has it */
+  table(): ReadonlyMap<string, Unit>;
+  /** another number whenever the table is another */
+  revision(): number;
+  /** last execution count given */
+  count(): number;
+  /** Resolves once the files of these units are on this host. */
+  ensure(units: readonly Unit[]): Promise<void>;
+  onMessage(channel: ClientChannel | 'iopub', message: JupyterMessage): void;
+  onSaved(delta: Delta): void;
+  /** In step for the first time since it started. */
+  onReady(startMs: number): void;
+  /** It ended by itself, and is started again. */
+  onDeath(exit: string): void;
+  /** It could not be started so often that nobody tries any more. */
+  onFailed(error: NbosError): void;
+}
+
+interface Failed {
+  readonly version: number;
+  readonly names: readonly string[];
+  readonly message: string;
+}
+
+/**
+ * The kernel's process on this host: kept running, and kept in step with the table of state, of
+ * which it is a cache. Changed units are taken over in the agent's ticks, the newest versions only,
+ * or at once when a cell is about to run here.
+ */
+export class ReplicaProcess {
+  readonly #of: ProcessOf;
+  #runtime: KernelRuntime | undefined;
+  /** counts processes: what concerns an earlier one is ignored */
+  #generation = 0;
+  #startedAt = 0;
+  #restartAt: number | undefined;
+  #failures = 0;
+  #up = false;
+  #told = false;
+  #stopped = false;
+  readonly #have = new Map<string, number>();
+  readonly #failed = new Map<string, Failed>();
+  /** units whose loading ended a process, by `id@version` */
+  readonly #quarantine = new Map<string, string>();
+  #oneByOne = false;
+  #behind = false;
+  /** revision of the table that `#behind` is about; -1 when what the process has changed since */
+  #comparedAt = -1;
+  #lane: Promise<unknown> = Promise.resolve();
+  readonly #users = new Set<(error: NbosError) => void>();
+  #syncing: Promise<void> | undefined;
+  #applyUntil = Number.POSITIVE_INFINITY;
+  #syncAt = 0;
+  /** units that the process is loading */
+  #loading: readonly Unit[] = [];
+  #waiting: { resolve(): void; reject(error: NbosError): void }[] = [];
+  #queued: [ClientChannel, JupyterMessage][] = [];
+
+  constructor(of: ProcessOf) {
+    this.#of = of;
+  }
+
+  get generation(): number {
+    return this.#generation;
+  }
+
+  get pid(): number {
+    return this.#runtime?.pid ?? 0;
+  }
+
+  get state(): 'starting' | 'ready' | 'behind' | 'dead' {
+    if (this.#runtime === undefined) return 'dead';
+    if (!this.#up) return 'starting';
+    return this.#isBehind ? 'behind' : 'ready';
+  }
+
+  /** Units that this process could not load. */
+  get failed(): Iterable<Failed> {
+    return this.#failed.values();
+  }
+
+  get #isBehind(): boolean {
+    const revision = this.#of.revision();
+    if (revision !== this.#comparedAt) {
+      const { units, dropped } = differenceOf(this.#of.table(), this.#have);
+      this.#behind = units.length > 0 || dropped.length > 0;
+      this.#comparedAt = revision;
+    }
+    return this.#behind;
+  }
+
+  start(): void {
+    this.#begin(true);
+  }
+
+  #begin(first: boolean): void {
+    if (this.#stopped) return;
+    this.#restartAt = undefined;
+    const generation = ++this.#generation;
+    this.#have.clear();
+    this.#comparedAt = -1;
+    this.#failed.clear();
+    this.#up = false;
+    this.#told = false;
+    this.#startedAt = this.#of.now();
+    this.#lane = Promise.resolve();
+    this.#syncing = undefined;
+    this.#applyUntil = Number.POSITIVE_INFINITY;
+    const runtime = this.#of.make(first);
+    this.#runtime = runtime;
+    const mine = (): boolean => generation === this.#generation;
+    runtime.onMessage = (channel, message) => {
+      if (mine()) this.#of.onMessage(channel, message);
+    };
+    runtime.onSaved = (delta) => {
+      if (mine()) this.#of.onSaved(delta);
+    };
+    runtime.onDeath = (exit) => {
+      if (mine()) this.#died(exit);
+    };
+    runtime.start().then(
+      () => mine() && this.#started(),
+      (error: unknown) => mine() && this.#startFailed(error),
+    );
+  }
+
+  #started(): void {
+    this.#up = true;
+    const queued = this.#queued;
+    this.#queued = [];
+    for (const [channel, message] of queued) this.#runtime?.send(channel, message);
+    this.#sync();
+  }
+
+  #startFailed(error: unknown): void {
+    this.#discard(error);
+    const why = error instanceof Error ? error.message : String(error);
+    this.#again(why);
+  }
+
+  #died(exit: string): void {
+    const early = !this.#up;
+    this.#discard(undefined);
+    if (early) {
+      this.#again(exit);
+      return;
+    }
+    this.#of.onDeath(exit);
+    if (this.#generationIsHealthy()) this.#failures = 0;
+    this.#again(exit);
+  }
+
+  #generationIsHealthy(): boolean {
+    return this.#of.now() - this.#startedAt >= this.#of.limits.healthyMs;
+  }
+
+  /** Starts another one: at once the first time, later ones with growing waits, then no more. */
+  #again(why: string): void {
+    if (this.#stopped || this.#restartAt !== undefined) return;
+    const { maxStarts, restartMs } = this.#of.limits;
+    const failures = this.#failures++;
+    if (failures >= maxStarts) {
+      const error = new NbosError(
+        'kernel-failed',
+        `the process of kernel ${this.#of.kernel} ended ${failures + 1} times in a row: ${why}`,
+        "Look into the kernel's log with `nbos logs`.",
+      );
+      this.#settle(error);
+      this.#of.onFailed(error);
+      return;
+    }
+    const waitMs = failures === 0 ? 0 : restartMs * 2 ** (failures - 1);
+    this.#restartAt = this.#of.now() + waitMs;
+    if (waitMs === 0) queueMicrotask(() => this.#restartAt !== undefined && this.#begin(false));
+  }
+
+  /** Lets go of the process, and sees that it ends. */
+  #discard(why: unknown): void {
+    const runtime = this.#runtime;
+    this.#runtime = undefined;
+    this.#up = false;
+    this.#generation++;
+    this.#endUses();
+    if (why !== undefined)
+      this.#of.log.warn({ kernel: this.#of.kernel, err: why }, 'a kernel process is given up');
+    runtime?.stop(true).catch((error: unknown) => {
+      this.#of.log.warn({ kernel: this.#of.kernel, err: error }, 'a kernel process did not end');
+    });
+  }
+
+  /** Ends the process and starts a fresh one from the table. */
+  restart(): void {
+    if (this.#stopped) return;
+    this.#discard(undefined);
+    this.#failures = 0;
+    this.#restartAt = this.#of.now();
+    this.#begin(false);
+  }
+
+  /** Ends the process as if it had died. */
+  crash(exit: string): void {
+    if (this.#runtime !== undefined) this.#died(exit);
+  }
+
+  tick(): void {
+    const now = this.#of.now();
+    if (this.#restartAt !== undefined && now >= this.#restartAt) this.#begin(false);
+    else if (now >= this.#applyUntil) {
+      this.#oneByOne = true;
+      this.#discard(new NbosError('kernel-timeout', 'taking over changed state took too long'));
+      this.#again('taking over changed state took too long');
+    } else if (this.#syncAt > 0 && now >= this.#syncAt) this.#sync();
+  }
+
+  /** The table changed by another's doing: taken over with the next tick. */
+  changed(): void {
+    if (this.#syncAt === 0) this.#syncAt = this.#of.now();
+  }
+
+  /** The table changed by what this process did itself. */
+  took({ units, dropped }: Delta): void {
+    this.#comparedAt = -1;
+    for (const id of dropped) this.#have.delete(id);
+    for (const { id, version } of units) this.#have.set(id, version);
+    for (const { id } of units) this.#failed.delete(id);
+  }
+
+  /** Resolves once the process has the table as it is. Rejects `kernel-failed`, `kernel-died`. */
+  inStep(): Promise<void> {
+    if (this.state === 'ready') return Promise.resolve();
+    const done = new Promise<void>((resolve, reject) => {
+      this.#waiting.push({ resolve, reject });
+    });
+    if (this.#runtime === undefined && this.#restartAt === undefined) this.restart();
+    else if (this.#up) this.#sync();
+    return done;
+  }
+
+  /** Work that needs the process for itself, in the order asked. */
+  use<Result>(work: (runtime: KernelRuntime) => Promise<Result>): Promise<Result> {
+    const generation = this.#generation;
+    const result = this.#lane.then(() => {
+      if (generation !== this.#generation || this.#runtime === undefined) throw this.#gone();
+      return work(this.#runtime);
+    });
+    this.#lane = result.catch(() => undefined);
+    return new Promise<Result>((resolve, reject) => {
+      this.#users.add(reject);
+      result.then(resolve, reject).finally(() => this.#users.delete(reject));
+    });
+  }
+
+  #endUses(): void {
+    for (const reject of [...this.#users]) reject(this.#gone());
+    this.#users.clear();
+  }
+
+  #gone(): NbosError {
+    return new NbosError('kernel-died', `the process of kernel ${this.#of.kernel} has ended`);
+  }
+
+  #sync(): void {
+    this.#syncAt = 0;
+    if (!this.#up || this.#syncing !== undefined) return;
+    if (!this.#isBehind) {
+      this.#inStep();
+      return;
+    }
+    const generation = this.#generation;
+    const mine = (): boolean => generation === this.#generation;
+    const done = this.use((runtime) => this.#takeOver(runtime, mine));
+    this.#syncing = done.then(
+      () => {
+        if (!mine()) return;
+        this.#syncing = undefined;
+        this.#sync();
+      },
+      (error: unknown) => {
+        if (!mine()) return;
+        this.#syncing = undefined;
+        this.#takeOverFailed(error);
+      },
+    );
+  }
+
+  async #takeOver(runtime: KernelRuntime, mine: () => boolean): Promise<void> {
+    const { units, dropped } = differenceOf(this.#of.table(), this.#have);
+    const wanted = inLoadingOrder(units.filter((unit) => !this.#isQuarantined(unit)));
+    const now = this.#oneByOne ? wanted.slice(0, 1) : wanted;
+    if (now.length === 0 && dropped.length === 0) return;
+    await this.#of.ensure(now);
+    if (!mine()) return;
+    this.#applyUntil = this.#of.now() + this.#of.limits.applyMs;
+    const update = { reset: false, units: now, dropped, count: this.#of.count() };
+    this.#loading = now;
+    const result = await runtime.apply(update);
+    if (!mine()) return;
+    this.#loading = [];
+    this.#applyUntil = Number.POSITIVE_INFINITY;
+    this.took({ ...NOTHING, units: now, dropped });
+    this.#note(now, dropped, result);
+  }
+
+  #isQuarantined(unit: Unit): boolean {
+    const message = this.#quarantine.get(`${unit.id}@${unit.version}`);
+    if (message === undefined) return false;
+    this.#have.set(unit.id, unit.version);
+    this.#comparedAt = -1;
+    this.#failed.set(unit.id, { version: unit.version, names: unit.names, message });
+    return true;
+  }
+
+  #note(units: readonly Unit[], dropped: readonly string[], { failed }: ApplyResult): void {
+    for (const id of dropped) this.#failed.delete(id);
+    for (const { unit: id, names, message } of failed) {
+      const version = units.find((unit) => unit.id === id)?.version ?? 0;
+      this.#failed.set(id, { version, names, message });
+    }
+  }
+
+  /** State that cannot be had yet is asked for again; what ends the process is found and left out. */
+  #takeOverFailed(error: unknown): void {
+    const loading = this.#loading;
+    this.#loading = [];
+    if (loading.length === 0) {
+      this.#of.log.warn({ kernel: this.#of.kernel, err: error }, 'state cannot be had yet');
+      this.#syncAt = this.#of.now() + this.#of.limits.restartMs;
+      return;
+    }
+    const [only] = loading;
+    if (this.#oneByOne && only !== undefined) {
+      const message = error instanceof Error ? error.message : String(error);
+      this.#quarantine.set(`${only.id}@${only.version}`, message);
+    }
+    this.#oneByOne = true;
+    this.#discard(error);
+    this.#failures = Math.min(this.#failures, 1);
+    this.#again('it could not take over changed state');
+  }
+
+  #inStep(): void {
+    this.#oneByOne = false;
+    if (!this.#told) {
+      this.#told = true;
+      this.#of.onReady(this.#of.now() - this.#startedAt);
+    }
+    this.#settle(undefined);
+  }
+
+  #settle(error: NbosError | undefined): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const { resolve, reject } of waiting) error === undefined ? resolve() : reject(error);
+  }
+
+  send(channel: ClientChannel, message: JupyterMessage): void {
+    if (this.#up) this.#runtime?.send(channel, message);
+    else if (this.#queued.length < this.#of.limits.maxQueued) this.#queued.push([channel, message]);
+  }
+
+  async interrupt(): Promise<void> {
+    if (this.#up) await this.#runtime?.interrupt();
+  }
+
+  pause(): void {
+    if (this.#up) this.#runtime?.pause();
+  }
+
+  resume(): void {
+    if (this.#up) this.#runtime?.resume();
+  }
+
+  prioritize(): void {
+    this.#runtime?.prioritize();
+  }
+
+  /** Ends the process; `now` without asking it. */
+  async stop(now: boolean): Promise<void> {
+    this.#stopped = true;
+    const runtime = this.#runtime;
+    this.#runtime = undefined;
+    this.#up = false;
+    this.#generation++;
+    this.#settle(this.#gone());
+    this.#endUses();
+    await runtime?.stop(now);
+  }
+}
+
+const NOTHING: Delta = { units: [], dropped: [], unreplicated: [], pinned: [], stateBytes: 0 };

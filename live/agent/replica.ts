@@ -1,0 +1,426 @@
+import type { NbosError } from '../../core/errors.ts';
+import { type Message, NOBODY, type RoleStatus } from '../../core/raft/index.ts';
+import type { JupyterMessage } from '../jupyter/message.ts';
+import type { AbortEntry, EndEntry, KernelMeta, LogEntry } from '../log/entries.ts';
+import { type Applied, KernelLog } from '../log/kernel-log.ts';
+import type { AgentFault, KernelPosition, KernelReport, MemberAddress } from '../wire/messages.ts';
+import { createGroup, type Group, loadGroup } from './group.ts';
+import type { GroupMachine, GroupOptions } from './group-options.ts';
+import type { ForwardAnswer, Replica } from './ports.ts';
+import { CellRunner } from './replica-cell.ts';
+import { ReplicaCollector } from './replica-collect.ts';
+import { AbortElsewhere } from './replica-elsewhere.ts';
+import { Fence, quorumSilence } from './replica-fence.ts';
+import type { NewReplica, ReplicaOptions } from './replica-options.ts';
+import { OutputGate } from './replica-outputs.ts';
+import { ReplicaProcess } from './replica-process.ts';
+import { positionOf, reportOf } from './replica-report.ts';
+import { ReplicaState } from './replica-state.ts';
+import { filesOf } from './replica-table.ts';
+
+/**
+ * One kernel on this host: its Raft member decides, its process follows. Whatever is applied here
+ * comes in the order of the log; whatever the process does comes back as entries.
+ */
+class KernelReplica implements Replica, GroupMachine {
+  readonly kernel: string;
+  readonly #options: ReplicaOptions;
+  readonly #process: ReplicaProcess;
+  readonly #runner: CellRunner;
+  readonly #collector: ReplicaCollector;
+  readonly #gate: OutputGate;
+  readonly #fence: Fence;
+  readonly #state: ReplicaState;
+  readonly #elsewhere: AbortElsewhere;
+  #log = new KernelLog();
+  #group!: Group;
+  #meta!: KernelMeta;
+  #dead = false;
+  #resets = 0;
+  #collectsBlobs = false;
+
+  constructor(options: ReplicaOptions) {
+    this.#options = options;
+    this.kernel = options.kernel;
+    const { leaseMs, contactMs } = options.limits;
+    this.#fence = new Fence(leaseMs, contactMs);
+    this.#elsewhere = new AbortElsewhere(options.kernel, options.peers);
+    this.#process = new ReplicaProcess(this.#processOf());
+    this.#state = new ReplicaState(options, {
+      process: this.#process,
+      log: () => this.#log,
+      member: () => this.member,
+      voterHosts: () => this.#group.voterHosts,
+    });
+    this.#runner = new CellRunner(this.#runnerOf());
+    this.#collector = new ReplicaCollector({
+      process: this.#process,
+      limits: options.limits,
+      now: options.now,
+      log: () => this.#log,
+      member: () => this.member,
+      idle: () => this.#runner.current === undefined,
+      save: (delta) => this.#state.save(delta),
+      propose: (entries) => this.#group.propose(entries),
+      warn: (error, message) => this.#warn(error, message),
+    });
+    this.#gate = new OutputGate(this.kernel, options, () => ({
+      member: this.member,
+      executor: this.#log.executor,
+      current: this.#runner.current,
+    }));
+  }
+
+  /** Its log on disk, new or found there; then the process, which is not waited for. */
+  async open(fresh: NewReplica | undefined): Promise<boolean> {
+    const { store, peers, random, now, log, limits, kernel } = this.#options;
+    const options: GroupOptions = { kernel, store, peers, random, now, log, limits: limits.group };
+    if (fresh === undefined) {
+      const loaded = await loadGroup(options, this);
+      if (loaded === undefined) return false;
+      this.#group = loaded.group;
+      this.#meta = loaded.identity.meta;
+    } else {
+      const { meta, member, members, joins } = fresh;
+      this.#group = await createGroup(options, this, { member, meta, members }, joins);
+      this.#meta = meta;
+    }
+    this.#group.start();
+    this.#process.start();
+    return true;
+  }
+
+  get member(): number {
+    return this.#group.member;
+  }
+
+  get #isExecutor(): boolean {
+    return this.#log.executor === this.member;
+  }
+
+  #processOf(): ConstructorParameters<typeof ReplicaProcess>[0] {
+    const { kernel, limits, now, log, tell, makeRuntime, niced, blobs } = this.#options;
+    return {
+      kernel,
+      limits,
+      now,
+      log,
+      make: (first) => {
+        const meta = this.#log.meta ?? this.#meta;
+        return makeRuntime(meta, niced && !this.#isExecutor, first);
+      },
+      table: () => this.#log.units,
+      revision: () => this.#log.revision,
+      count: () => this.#log.count,
+      ensure: (units) => {
+        const hosts = this.#group.members.map(({ host }) => host);
+        return blobs.ensure(kernel, filesOf(units), hosts);
+      },
+      onMessage: (channel, message) => this.#gate.fromKernel(channel, message),
+      onSaved: (delta) => this.#collector.found(delta),
+      onReady: (startMs) => {
+        tell({ t: 'replica-ready', kernel, member: this.member, startMs });
+        this.#state.tell(0);
+      },
+      onDeath: (exit) => {
+        this.#runner.died(exit);
+        this.#collector.forget();
+        tell({ t: 'process-died', kernel, member: this.member, exit });
+      },
+      onFailed: ({ code, message }) => {
+        tell({ t: 'replica-failed', kernel, member: this.member, code, message });
+      },
+    };
+  }
+
+  #runnerOf(): ConstructorParameters<typeof CellRunner>[0] {
+    return {
+      process: this.#process,
+      now: this.#options.now,
+      propose: (entries) => this.#group.propose(entries),
+      inForce: ({ cell, attempt, epoch }) => {
+        const start = this.#log.running?.start;
+        return start?.cell === cell && start.attempt === attempt && start.epoch === epoch;
+      },
+      complete: async (delta) => {
+        const n = this.#collector.n;
+        return { n, delta: await this.#state.fitting(this.#collector.complete(delta)) };
+      },
+      save: (delta) => this.#state.save(delta),
+      unchanged: (problem) => this.#state.unchanged(problem),
+      survivors: () => this.#state.survivors(),
+      warn: (error, message) => this.#warn(error, message),
+      abortElsewhere: (entry) => void this.#elsewhere.ask(entry, this.#group.members),
+    };
+  }
+
+  // The group's side.
+
+  apply(index: number, entry: LogEntry): void {
+    const former = this.#log.executor;
+    const applied = this.#log.apply(index, entry);
+    const { notice, changed } = applied;
+    if (entry.type !== 'state' && entry.type !== 'saved')
+      this.#options.tell({
+        t: 'applied',
+        kernel: this.kernel,
+        member: this.member,
+        index,
+        entry: notice,
+      });
+    if (changed) this.#follow(applied, former);
+  }
+
+  #follow({ index, entry }: Applied, former: number): void {
+    switch (entry.type) {
+      case 'start':
+        this.#onStart(index, former);
+        break;
+      case 'yield': {
+        const { cell, attempt } = entry;
+        if (this.#runner.current !== undefined) this.#runner.decided();
+        const { kernel, member } = this;
+        this.#options.tell({ t: 'yielded', kernel, cell, attempt, member });
+        break;
+      }
+      case 'end':
+      case 'abort':
+        this.#onDecided(entry);
+        if (entry.type === 'end') this.#state.tell(entry.timings.saveMs);
+        break;
+      case 'state':
+        if (this.#isExecutor && this.#collector.confirmed(entry.n)) this.#process.took(entry.delta);
+        else this.#process.changed();
+        this.#state.tell(0);
+        break;
+      case 'reset':
+        this.#startOver();
+        break;
+      default:
+    }
+  }
+
+  #onStart(index: number, former: number): void {
+    const { start, submit } = this.#log.running!;
+    const { executor } = start!;
+    if (executor !== this.member) {
+      // What lives on in a former executor's process is of no kernel any more.
+      const demoted = former === this.member;
+      if (demoted && (this.#log.pinned.length > 0 || this.#collector.isAhead))
+        this.#restartProcess();
+      this.#group.transferTo(executor);
+      return;
+    }
+    // A START from before this host opened the log may have run in its former life.
+    if (index > this.#group.lastAtOpen) this.#runner.begin(start!, submit);
+  }
+
+  #onDecided(entry: EndEntry | AbortEntry): void {
+    const { current } = this.#runner;
+    this.#options.outputs.decided(entry.cell);
+    if (current?.start.cell !== entry.cell) {
+      if (entry.type === 'end') this.#process.changed();
+      return;
+    }
+    this.#runner.decided();
+    this.#fence.reset();
+    const same = current.generation === this.#process.generation;
+    if (entry.type === 'abort') {
+      if (same && current.phase !== 'preparing') this.#restartProcess();
+      return;
+    }
+    if (same) this.#process.took(entry.delta);
+    else this.#process.changed();
+    this.#collector.afterCell(entry.n ?? 0);
+  }
+
+  #restartProcess(): void {
+    this.#collector.forget();
+    this.#process.restart();
+  }
+
+  #startOver(): void {
+    this.#resets = this.#log.resets;
+    this.#runner.decided();
+    this.#fence.reset();
+    this.#restartProcess();
+    this.#state.tell(0);
+  }
+
+  snapshot(): unknown {
+    this.#collectsBlobs = true;
+    return this.#log.state();
+  }
+
+  restore(state: unknown): void {
+    const before = this.#log;
+    this.#log = state === undefined ? new KernelLog() : KernelLog.from(state);
+    this.#log.revision = before.revision + 1;
+    const { current } = this.#runner;
+    if (current !== undefined && !this.#runnerOf().inForce(current.start)) {
+      this.#runner.decided();
+      if (current.phase !== 'preparing') this.#restartProcess();
+    } else if (before.applied > 0 && this.#log.resets !== this.#resets) this.#startOver();
+    this.#resets = this.#log.resets;
+    this.#process.changed();
+  }
+
+  onRole({ role }: RoleStatus): void {
+    if (role !== 'leader' || this.#log.meta !== undefined) return;
+    this.#group
+      .propose([{ v: 1, type: 'create', meta: this.#meta }])
+      .catch((error: unknown) => this.#warn(error, 'the first entry of a kernel was not written'));
+  }
+
+  onLostQuorum(): void {
+    this.#options.tell({ t: 'lost-quorum', kernel: this.kernel, member: this.member });
+  }
+
+  onFailed(error: unknown): void {
+    this.#dead = true;
+    const { code = 'replica-stopped', message = String(error) } = error as Partial<NbosError>;
+    const { kernel, member } = this;
+    this.#options.tell({ t: 'replica-failed', kernel, member, code, message });
+    const { current } = this.#runner;
+    if (current !== undefined)
+      this.#runner.giveUp(current, 'executor-died', `The log on this host failed: ${message}.`);
+    this.#process.stop(true).catch((failure: unknown) => {
+      this.#warn(failure, 'a kernel process did not end');
+    });
+  }
+
+  // The agent's side.
+
+  step(messages: readonly Message[]): void {
+    this.#group.step(messages);
+  }
+
+  tick(): void {
+    this.#elsewhere.tick();
+    if (this.#dead) return;
+    this.#group.tick();
+    this.#process.tick();
+    this.#runner.tick();
+    if (this.#runner.current !== undefined) this.#checkLease();
+    else if (this.#group.node.leader !== NOBODY) this.#runner.abandonOld(this.#log, this.member);
+    this.#collector.tick(this.#isExecutor);
+    if (!this.#collectsBlobs) return;
+    this.#collectsBlobs = false;
+    this.#state.collect().catch((error: unknown) => this.#warn(error, 'old state was not removed'));
+  }
+
+  #checkLease(): void {
+    const { current } = this.#runner;
+    if (current?.phase !== 'running' || current.givenUp) return;
+    const { peers, now } = this.#options;
+    const at = now();
+    const silence = quorumSilence(this.#group.voterHosts, peers, at);
+    switch (this.#fence.check(at, silence)) {
+      case 'pause':
+        this.#process.pause();
+        break;
+      case 'resume':
+        this.#process.resume();
+        break;
+      case 'end': {
+        this.#fence.reset();
+        const message = `Its host was cut off from the others. ${this.#state.survivors()}`;
+        this.#runner.giveUp(current, 'fenced', message);
+        this.#restartProcess();
+        const { kernel, member } = this;
+        this.#options.tell({ t: 'process-died', kernel, member, exit: 'fenced' });
+        break;
+      }
+      default:
+    }
+  }
+
+  hostGone(host: string): void {
+    if (!this.#dead) this.#group.hostGone(host);
+  }
+
+  propose(entries: readonly LogEntry[]): Promise<void> {
+    return this.#group.propose(entries);
+  }
+
+  proposeHere(entries: readonly LogEntry[]): Promise<ForwardAnswer> {
+    return this.#group.proposeHere(entries);
+  }
+
+  changeMembers(add: MemberAddress | undefined, remove: number | undefined): Promise<void> {
+    return this.#group.changeMembers(add, remove);
+  }
+
+  toKernel(channel: 'shell' | 'control' | 'stdin', message: JupyterMessage): void {
+    this.#gate.addressed = true;
+    this.#process.send(channel, message);
+  }
+
+  async interrupt(): Promise<void> {
+    if (!this.#runner.interruptEarly()) await this.#process.interrupt();
+  }
+
+  resendOutputs(from: number): void {
+    this.#gate
+      .resend(from)
+      .catch((error: unknown) => this.#warn(error, 'outputs were not sent again'));
+  }
+
+  outputsSeen(upTo: number): void {
+    this.#options.outputs.outputsSeen(upTo);
+  }
+
+  position(): KernelPosition {
+    return positionOf(this.#group, this.#process);
+  }
+
+  report(): KernelReport {
+    const { outputs } = this.#options;
+    return reportOf(this.#group, this.#process, this.#log, this.#meta, outputs);
+  }
+
+  fault(fault: AgentFault): void {
+    switch (fault.kind) {
+      case 'kill-replica':
+        this.#process.crash('killed by a fault that was asked for');
+        break;
+      case 'fail-next':
+        this.#runner.failures++;
+        break;
+      case 'yield-next':
+        this.#runner.yields += fault.times;
+        break;
+      default:
+    }
+  }
+
+  async stop(how: 'leave' | 'purge'): Promise<void> {
+    const { store, blobs, outputs } = this.#options;
+    this.#dead = true;
+    this.#elsewhere.stop();
+    this.#runner.decided();
+    await this.#group.stop();
+    await this.#process.stop(how === 'leave');
+    await outputs.close();
+    if (how === 'leave') return;
+    await store.remove(this.kernel);
+    await blobs.remove(this.kernel);
+  }
+
+  #warn(error: unknown, message: string): void {
+    this.#options.log.warn({ kernel: this.kernel, err: error }, message);
+  }
+}
+
+/** A replica that is new on this host. Resolves once its Raft member is durable and runs. */
+export async function startReplica(options: ReplicaOptions, fresh: NewReplica): Promise<Replica> {
+  const replica = new KernelReplica(options);
+  await replica.open(fresh);
+  return replica;
+}
+
+/** A replica whose log is on this host; undefined when there is none. Throws `log-corrupt`. */
+export async function reopenReplica(options: ReplicaOptions): Promise<Replica | undefined> {
+  const replica = new KernelReplica(options);
+  return (await replica.open(undefined)) ? replica : undefined;
+}
