@@ -33,6 +33,7 @@ export const ERROR_CODES = {
   'kernel-unknown': 'A kernel, replica or cell that does not exist.',
   'request-refused': 'A request that the gateway refuses, with its reason.',
   'port-taken': 'A port that another program listens on.',
+  'child-failed': 'A process of the system that did not start.',
   'data-locked': 'A data directory that another process uses.',
   'journal-invalid': 'A recorded journal that cannot be replayed.',
   interrupted: 'The command was interrupted.',

@@ -46,6 +46,7 @@ export async function replayTrace(given: Arguments, writeRun: WriteRun): Promise
   const most = numberOf(given, 'sessions') ?? Number.POSITIVE_INFINITY;
   const sessions = playedSessions(trace, speed, most);
   checkFits(sessions, Math.max(0, ...status.hosts.map(({ gpus }) => gpus)));
+  const began = Date.now();
   const started = performance.now();
   const counts = await play(given, client, sessions);
   const seconds = (performance.now() - started) / 1000;
@@ -59,7 +60,7 @@ export async function replayTrace(given: Arguments, writeRun: WriteRun): Promise
   const { summary, warnings } = await writeRun({
     folder: out,
     replace: isSet(given, 'replace'),
-    journal: await client.journal(),
+    journal: partsSince(await client.journal(), began),
     name: trace.name,
     provenance: {
       source: { ...source, speed, sessions: sessions.length, traceHash: trace.hash },
@@ -74,6 +75,20 @@ export async function replayTrace(given: Arguments, writeRun: WriteRun): Promise
       `reports in ${out}; nbos fidelity ${out} compares them with the simulator`,
     { out: resolve(out), ...counts, seconds, summary, warnings },
   );
+}
+
+/**
+ * The parts of a journal from the one that ran at `began` (ms since the epoch) on: what the system
+ * did under earlier gateways belongs to no replay.
+ */
+export function partsSince(journal: string, began: number): string {
+  const lines = journal.split('\n');
+  const first = lines.findLastIndex((line) => {
+    if (!line.startsWith('{"t":"start"')) return false;
+    const { epochMs } = JSON.parse(line) as { epochMs: number };
+    return epochMs <= began;
+  });
+  return lines.slice(Math.max(0, first)).join('\n');
 }
 
 function refuseFinished(out: string, replace: boolean): void {

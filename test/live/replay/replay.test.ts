@@ -7,6 +7,7 @@ import { POLICIES } from '../../../core/policies/index.ts';
 import { parseHeader, parseObject } from '../../../live/jupyter/fields.ts';
 import { messageOf, newHeader } from '../../../live/jupyter/headers.ts';
 import { checkFits, playedSessions } from '../../../live/replay/plan.ts';
+import { partsSince } from '../../../live/replay/replay-actions.ts';
 import {
   cellCode,
   type PlayedKernel,
@@ -61,6 +62,13 @@ test('times are divided by the speed; users think as long as in the trace', () =
 test('a cell sleeps for its time', () => {
   const code = cellCode({ index: 3, thinkMs: 0, durationMs: 1_250, gpus: 1 });
   assert.match(code, 'time.sleep(1.250)');
+});
+
+test('of a journal only what ran during the replay is kept', () => {
+  const part = (epochMs: number) => `{"t":"start","epochMs":${epochMs}}\n{"t":"event"}\n`;
+  const journal = part(10) + part(20) + part(30);
+  assert.is(partsSince(journal, 25), part(20) + part(30));
+  assert.is(partsSince(journal, 30), part(30));
 });
 
 interface Played {
