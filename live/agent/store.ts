@@ -156,15 +156,15 @@ export class LevelStore implements LogStore {
 
   #queue(kernel: string, known: Known, update: StoredUpdate): void {
     const keys = keysOf(kernel);
-    const { identity, hardState, snapshot, entries, compactTo } = update;
+    const { identity, hardState, snapshot, restored, entries, compactTo } = update;
     const put = (key: string, value: Buffer): void => {
       this.#operations.push({ type: 'put', key, value });
     };
     if (identity !== undefined) put(keys.identity, Buffer.from(identity));
     if (snapshot !== undefined) {
       put(keys.snapshot, encodeSnapshot(snapshot));
-      // The leader's replaces the log; the member's own, and one that the log agrees with, do not.
-      if (known.terms[snapshot.index - known.first] !== snapshot.term) {
+      // The leader's replaces the log; the member's own stands for a part of it.
+      if (restored === true || known.terms[snapshot.index - known.first] !== snapshot.term) {
         this.#dropEntries(kernel, known, known.first);
         known.first = snapshot.index + 1;
       }

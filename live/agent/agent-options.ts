@@ -1,0 +1,118 @@
+import type { Logger } from 'pino';
+import type { KernelMeta } from '../log/entries.ts';
+import type { KeyPair } from '../wire/keys.ts';
+import type { MemberAddress } from '../wire/messages.ts';
+import type { Gatekeeper } from '../wire/zap.ts';
+import type { KernelRuntime, RuntimeFactory } from './kernel/runtime.ts';
+import type { Blobs, LogStore, Peers, Replica, Tell } from './ports.ts';
+
+export interface AgentLimits {
+  /** ms between beats, to the gateway and to each other agent */
+  beatMs: number;
+  /** ms between raft ticks */
+  tickMs: number;
+  /** ms of silence after which another host counts as gone */
+  hostGoneMs: number;
+  /** ms for a proposal that another agent was asked for */
+  forwardMs: number;
+  /** ms without its agent after which a kernel's process ends itself */
+  orphanMs: number;
+  /** notices and bytes kept for the gateway while there is no link to it */
+  heldNotices: number;
+  heldBytes: number;
+  /** ms of one turn of the loop that are worth a line in the log */
+  slowTurnMs: number;
+}
+
+export const AGENT_LIMITS: AgentLimits = {
+  beatMs: 250,
+  tickMs: 50,
+  hostGoneMs: 1_750,
+  forwardMs: 5_000,
+  orphanMs: 15_000,
+  heldNotices: 10_000,
+  heldBytes: 64 * 2 ** 20,
+  slowTurnMs: 100,
+};
+
+/** What a host has to give. */
+export interface Capacity {
+  gpus: number;
+  cpuMillis: number;
+  memoryMb: number;
+  vramMb: number;
+}
+
+/** What one replica is made with. */
+export interface ReplicaParts {
+  kernel: string;
+  store: LogStore;
+  peers: Peers;
+  blobs: Blobs;
+  tell: Tell;
+  log: Logger;
+  niced: boolean;
+  /** folder for outputs that do not fit into memory */
+  outputs: string;
+  gpus: number;
+  /** A process that is not started; the first one may be a pooled one. */
+  makeRuntime(meta: KernelMeta, niced: boolean, first: boolean): KernelRuntime;
+}
+
+/** A replica that is new on its host. */
+export interface FreshReplica {
+  meta: KernelMeta;
+  member: number;
+  members: readonly MemberAddress[];
+  joins: boolean;
+}
+
+/**
+ * Makes a replica and starts it; without `fresh` from what the store has. Resolves once its Raft
+ * member exists; its process is started behind that.
+ */
+export type OpenReplica = (
+  parts: ReplicaParts,
+  fresh: FreshReplica | undefined,
+) => Promise<Replica>;
+
+export interface AgentOptions {
+  /** id of this host */
+  host: string;
+  /** DATA/hosts/ID: log, blobs, outputs */
+  folder: string;
+  /** 0700, with a short path: folders of processes with their sockets */
+  runtimeDir: string;
+  gateway: { endpoint: string; key: string };
+  keys: KeyPair;
+  /** agents that may connect */
+  allowed: Gatekeeper;
+  capacity: Capacity;
+  runtimes: RuntimeFactory;
+  openReplica: OpenReplica;
+  log: Logger;
+  limits?: Partial<AgentLimits>;
+}
+
+export interface Agent {
+  readonly host: string;
+  /** tcp endpoint for other agents */
+  readonly peer: string;
+  /** Resolves when the gateway has been greeted for the first time. */
+  greeted(): Promise<void>;
+  /** What is worth counting: links refused, messages dropped, syncs, the longest turn. */
+  figures(): AgentFigures;
+  /** Ends processes and links; logs and blobs stay. */
+  close(): Promise<void>;
+  /** Ends links at once and leaves processes alone, as when it is killed. */
+  leave(): Promise<void>;
+}
+
+export interface AgentFigures {
+  refused: number;
+  dropped: number;
+  syncs: number;
+  kernels: number;
+  /** of the loop since the last call, ms */
+  slowestTurnMs: number;
+}

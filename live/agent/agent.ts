@@ -1,0 +1,272 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { LogEntry } from '../log/entries.ts';
+import type { Head } from '../wire/codec.ts';
+import { type AgentHello, type HostAddress, WIRE_FORMAT } from '../wire/messages.ts';
+import {
+  AGENT_LIMITS,
+  type Agent,
+  type AgentFigures,
+  type AgentLimits,
+  type AgentOptions,
+} from './agent-options.ts';
+import { PeerBlobs } from './blobs.ts';
+import { Dispatcher } from './dispatcher.ts';
+import { GatewayLink } from './gateway-link.ts';
+import { recallHost, rememberHost } from './host-files.ts';
+import { LinkFaults } from './link-faults.ts';
+import { PeerLinks, type PeerOptions } from './peers.ts';
+import { Processes } from './pool.ts';
+import type { ForwardAnswer } from './ports.ts';
+import { Replicas } from './replicas.ts';
+import { LevelStore } from './store.ts';
+
+/**
+ * Starts the agent of a host: takes up the kernels that are on it, then greets the gateway as soon
+ * as it can be reached. Throws `data-locked`, `log-corrupt`, `port-taken`, `file-unwritable`.
+ */
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const limits = { ...AGENT_LIMITS, ...options.limits };
+  const { folder, log, runtimes } = options;
+  const root = join(options.runtimeDir, options.host);
+  await mkdir(join(folder, 'blobs'), { recursive: true, mode: 0o700 });
+  await mkdir(root, { recursive: true, mode: 0o700 });
+  const store = await LevelStore.open(join(folder, 'log'), log);
+  const running = new RunningAgent(options, limits, store);
+  try {
+    const ended = await runtimes.endLeftovers(root);
+    if (ended.length > 0) log.warn({ pids: ended }, 'ended processes that were left over');
+    await running.start(root);
+    return running;
+  } catch (error) {
+    await running.close();
+    throw error;
+  }
+}
+
+class RunningAgent implements Agent {
+  readonly host: string;
+  readonly #options: AgentOptions;
+  readonly #limits: AgentLimits;
+  readonly #store: LevelStore;
+  readonly #faults = new LinkFaults();
+  readonly #delay = monitorEventLoopDelay({ resolution: 10 });
+  #peers: PeerLinks | undefined;
+  #blobs: PeerBlobs | undefined;
+  #processes: Processes | undefined;
+  #replicas: Replicas | undefined;
+  #link: GatewayLink | undefined;
+  #dispatcher: Dispatcher | undefined;
+  #timers: NodeJS.Timeout[] = [];
+  #hosts: readonly HostAddress[] = [];
+  readonly #silent = new Set<string>();
+  #closed = false;
+
+  constructor(options: AgentOptions, limits: AgentLimits, store: LevelStore) {
+    this.host = options.host;
+    this.#options = options;
+    this.#limits = limits;
+    this.#store = store;
+  }
+
+  async start(root: string): Promise<void> {
+    const options = this.#options;
+    const { folder, host, log, runtimes } = options;
+    const memory = await recallHost(folder);
+    const peers = await this.#listen(memory.peer);
+    this.#peers = peers;
+    const blobs = new PeerBlobs(
+      host,
+      join(folder, 'blobs'),
+      (to, message, frames) => peers.send(to, message, frames),
+      log,
+    );
+    this.#blobs = blobs;
+    const tell = (...said: Parameters<GatewayLink['tell']>): void => this.#link?.tell(...said);
+    const { orphanMs } = this.#limits;
+    const processes = new Processes(runtimes, root, orphanMs, tell, log);
+    this.#processes = processes;
+    const replicas = new Replicas({ options, store: this.#store, peers, blobs, processes, tell });
+    this.#replicas = replicas;
+    this.#setHosts(memory.hosts);
+    await rememberHost(folder, { v: 1, peer: peers.endpoint, hosts: memory.hosts });
+    await replicas.recover();
+    await this.#removeStrayBlobs(blobs, replicas);
+    this.#greet(replicas, processes);
+    this.#delay.enable();
+    this.#timers = [
+      setInterval(() => this.#tick(), this.#limits.tickMs),
+      setInterval(() => this.#beat(), this.#limits.beatMs),
+    ];
+  }
+
+  get peer(): string {
+    return this.#peers?.endpoint ?? '';
+  }
+
+  greeted(): Promise<void> {
+    return this.#link?.greeted() ?? Promise.resolve();
+  }
+
+  figures(): AgentFigures {
+    const slowestTurnMs = this.#delay.max / 1e6;
+    this.#delay.reset();
+    const links = this.#peers?.counts ?? { refused: 0, dropped: 0 };
+    return {
+      refused: links.refused,
+      dropped: links.dropped + (this.#link?.dropped ?? 0),
+      syncs: this.#store.syncs,
+      kernels: this.#replicas?.size ?? 0,
+      slowestTurnMs,
+    };
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#stopClocks();
+    await this.#replicas?.close();
+    await this.#processes?.close();
+    this.#cutLinks();
+    await this.#store.close();
+    await rm(join(this.#options.runtimeDir, this.host), { recursive: true, force: true });
+  }
+
+  async leave(): Promise<void> {
+    if (this.#closed) return;
+    this.#stopClocks();
+    this.#cutLinks();
+    await this.#store.close();
+  }
+
+  #stopClocks(): void {
+    this.#closed = true;
+    this.#dispatcher?.close();
+    for (const timer of this.#timers) clearInterval(timer);
+    this.#delay.disable();
+  }
+
+  #cutLinks(): void {
+    this.#link?.close();
+    this.#blobs?.close();
+    this.#peers?.close();
+    this.#faults.close();
+  }
+
+  /** On the endpoint that the others know, if it is still free. */
+  async #listen(known: string): Promise<PeerLinks> {
+    const { host, keys, allowed, log } = this.#options;
+    const options: PeerOptions = {
+      ...{ host, keys, allowed, log },
+      endpoint: known === '' ? 'tcp://127.0.0.1:0' : known,
+      faults: this.#faults,
+      beatMs: this.#limits.beatMs,
+      forwardMs: this.#limits.forwardMs,
+      onRaft: (kernel, messages) => this.#replicas?.find(kernel)?.step(messages),
+      onForward: (kernel, entries) => this.#proposeFor(kernel, entries),
+      onBlob: (from, message, frames) => this.#blobs?.take(from, message, frames),
+      onDown: (down) => this.#blobs?.linkDown(down),
+    };
+    try {
+      return await PeerLinks.listen(options);
+    } catch (error) {
+      if (known === '') throw error;
+      return PeerLinks.listen({ ...options, endpoint: 'tcp://127.0.0.1:0' });
+    }
+  }
+
+  async #proposeFor(kernel: string, entries: readonly LogEntry[]): Promise<ForwardAnswer> {
+    const replica = this.#replicas?.find(kernel);
+    return replica?.proposeHere(entries) ?? { ok: false, code: 'unknown-kernel', leader: '' };
+  }
+
+  #greet(replicas: Replicas, processes: Processes): void {
+    const { gateway, keys, log } = this.#options;
+    const { heldNotices, heldBytes } = this.#limits;
+    const dispatcher = new Dispatcher({
+      replicas,
+      processes,
+      log,
+      faults: this.#faults,
+      answer: (answer) => this.#link?.answer(answer),
+      setHosts: (hosts) => this.#learnHosts(hosts),
+      setFull: (full) => {
+        this.#store.setFull(full);
+        this.#blobs?.setFull(full);
+      },
+    });
+    this.#dispatcher = dispatcher;
+    this.#link = new GatewayLink({
+      ...{ gateway, keys, log, heldNotices, heldBytes },
+      faults: this.#faults,
+      hello: () => this.#hello(replicas, processes),
+      onMessage: (head: Head, frames) => dispatcher.take(head, frames),
+    });
+  }
+
+  #hello(replicas: Replicas, processes: Processes): AgentHello {
+    const { host, keys, capacity } = this.#options;
+    return {
+      t: 'hello',
+      v: WIRE_FORMAT,
+      host,
+      pid: process.pid,
+      peer: this.peer,
+      key: keys.publicKey,
+      ...capacity,
+      kernels: replicas.reports(),
+      pooled: processes.names(),
+    };
+  }
+
+  #setHosts(hosts: readonly HostAddress[]): void {
+    this.#hosts = hosts;
+    this.#peers?.setHosts(hosts);
+  }
+
+  #learnHosts(hosts: readonly HostAddress[]): void {
+    const { folder, log } = this.#options;
+    const changed = JSON.stringify(hosts) !== JSON.stringify(this.#hosts);
+    this.#setHosts(hosts);
+    if (!changed) return;
+    rememberHost(folder, { v: 1, peer: this.peer, hosts }).catch((error) =>
+      log.warn({ err: error }, 'the other hosts could not be remembered'),
+    );
+  }
+
+  #tick(): void {
+    for (const replica of this.#replicas?.all() ?? []) replica.tick();
+  }
+
+  #beat(): void {
+    const positions = this.#replicas?.positions() ?? [];
+    this.#link?.tell({ t: 'agent-beat', at: performance.now(), positions });
+    this.#watchHosts();
+    const { slowTurnMs } = this.#limits;
+    if (this.#delay.max / 1e6 > slowTurnMs) {
+      this.#options.log.warn({ ms: Math.round(this.#delay.max / 1e6) }, 'a slow turn of the loop');
+      this.#delay.reset();
+    }
+  }
+
+  /** Groups at rest have no clock of their own: they are told of a host that fell silent. */
+  #watchHosts(): void {
+    const peers = this.#peers;
+    if (peers === undefined) return;
+    const before = performance.now() - this.#limits.hostGoneMs;
+    for (const host of peers.hosts()) {
+      if (peers.lastContact(host) > before) this.#silent.delete(host);
+      else if (!this.#silent.has(host)) {
+        this.#silent.add(host);
+        for (const replica of this.#replicas?.all() ?? []) replica.hostGone(host);
+      }
+    }
+  }
+
+  /** Of kernels that ended while this host was away. */
+  async #removeStrayBlobs(blobs: PeerBlobs, replicas: Replicas): Promise<void> {
+    const unusable = new Set(Array.from(replicas.unusable(), ([kernel]) => kernel));
+    for (const kernel of await blobs.kernels())
+      if (replicas.find(kernel) === undefined && !unusable.has(kernel)) await blobs.remove(kernel);
+  }
+}

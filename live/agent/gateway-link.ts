@@ -1,0 +1,122 @@
+import type { Logger } from 'pino';
+import type { Head } from '../wire/codec.ts';
+import type { KeyPair } from '../wire/keys.ts';
+import { LinkClient } from '../wire/link-client.ts';
+import type { AgentHello, AgentNotice } from '../wire/messages.ts';
+import { gatewayWords } from '../wire/shapes.ts';
+import type { LinkFaults } from './link-faults.ts';
+
+export interface GatewayLinkOptions {
+  gateway: { endpoint: string; key: string };
+  keys: KeyPair;
+  log: Logger;
+  faults: LinkFaults;
+  /** most notices, and bytes of their frames, that wait for a link */
+  heldNotices: number;
+  heldBytes: number;
+  hello(): AgentHello;
+  onMessage(head: Head, frames: readonly Buffer[]): void;
+}
+
+interface Held {
+  notice: AgentNotice;
+  frames: readonly Uint8Array[];
+  bytes: number;
+}
+
+/**
+ * The agent's link to its gateway. What is told while there is none is kept in order and follows
+ * the next hello, but for beats, and for outputs, which the gateway asks for again by number.
+ */
+export class GatewayLink {
+  readonly #options: GatewayLinkOptions;
+  readonly #client: LinkClient;
+  #held: Held[] = [];
+  #heldBytes = 0;
+  #greeted = false;
+  readonly #onGreeted: (() => void)[] = [];
+
+  constructor(options: GatewayLinkOptions) {
+    this.#options = options;
+    const { gateway, keys, log } = options;
+    this.#client = new LinkClient({
+      endpoint: gateway.endpoint,
+      serverKey: gateway.key,
+      keys,
+      words: gatewayWords,
+      log,
+      hello: () => options.hello(),
+      onUp: () => this.#up(),
+      onDown: () => log.warn('the link to the gateway is lost'),
+      onMessage: (head, frames) => this.#hear(head, frames),
+    });
+  }
+
+  get up(): boolean {
+    return this.#client.up;
+  }
+
+  get dropped(): number {
+    return this.#client.dropped;
+  }
+
+  /** Resolves when hello has been said for the first time. */
+  greeted(): Promise<void> {
+    if (this.#greeted) return Promise.resolve();
+    return new Promise((resolve) => void this.#onGreeted.push(resolve));
+  }
+
+  /** Never waits; see Tell. */
+  tell(notice: AgentNotice, frames: readonly Uint8Array[] = []): void {
+    const { faults } = this.#options;
+    if (faults.none) {
+      if (!this.#client.send(notice, frames)) this.#hold(notice, frames);
+    } else if (faults.isCut) this.#hold(notice, frames);
+    else faults.pass(() => void this.#client.send(notice, frames));
+  }
+
+  /** An answer is worth nothing once its link is gone. */
+  answer(answer: Head): void {
+    const { faults } = this.#options;
+    if (faults.none) this.#client.send(answer);
+    else faults.pass(() => void this.#client.send(answer));
+  }
+
+  /** Says hello anew, as after a time without contact. */
+  reconnect(): void {
+    this.#client.reconnect();
+  }
+
+  close(): void {
+    this.#held = [];
+    this.#client.close();
+  }
+
+  #up(): void {
+    const held = this.#held;
+    this.#held = [];
+    this.#heldBytes = 0;
+    for (const { notice, frames } of held) this.#client.send(notice, frames);
+    this.#options.log.info({ held: held.length }, 'linked to the gateway');
+    this.#greeted = true;
+    for (const resolve of this.#onGreeted.splice(0)) resolve();
+  }
+
+  #hold(notice: AgentNotice, frames: readonly Uint8Array[]): void {
+    if (notice.t === 'output' || notice.t === 'agent-beat') return;
+    const bytes = frames.reduce((sum, frame) => sum + frame.byteLength, 0);
+    this.#held.push({ notice, frames, bytes });
+    this.#heldBytes += bytes;
+    const { heldNotices, heldBytes } = this.#options;
+    while (this.#held.length > heldNotices || this.#heldBytes > heldBytes) {
+      // Reports after the next hello say what the oldest said; only its answers to clients go.
+      this.#heldBytes -= this.#held.shift()!.bytes;
+    }
+  }
+
+  #hear(head: Head, frames: readonly Buffer[]): void {
+    const { faults } = this.#options;
+    if (faults.none) this.#options.onMessage(head, frames);
+    else faults.pass(() => this.#options.onMessage(head, frames));
+  }
+}

@@ -1,0 +1,255 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { NbosError } from '../../core/errors.ts';
+import type {
+  AgentNotice,
+  GatewayRequest,
+  KernelPosition,
+  KernelReport,
+} from '../wire/messages.ts';
+import type { AgentOptions, FreshReplica } from './agent-options.ts';
+import type { PeerBlobs } from './blobs.ts';
+import type { PeerLinks } from './peers.ts';
+import type { Processes } from './pool.ts';
+import type { Replica, Tell } from './ports.ts';
+import type { LevelStore } from './store.ts';
+
+export interface ReplicasOf {
+  options: AgentOptions;
+  store: LevelStore;
+  peers: PeerLinks;
+  blobs: PeerBlobs;
+  processes: Processes;
+  tell: Tell;
+}
+
+/** A beat in so many says all positions, the others those that changed. */
+const WHOLE_EVERY_BEATS = 20;
+
+/** The replicas on this host, by kernel; comings and goings of one kernel one after the other. */
+export class Replicas {
+  readonly #of: ReplicasOf;
+  readonly #replicas = new Map<string, Replica>();
+  /** kernels whose log is here and cannot be used, with the reason */
+  readonly #unusable = new Map<string, NbosError>();
+  /** that stopped by themselves: what they had is in the store */
+  readonly #stopped = new Set<string>();
+  readonly #work = new Map<string, Promise<unknown>>();
+  readonly #told = new Map<string, string>();
+  /** last cell of a kernel whose reply has left the gateway */
+  readonly #replied = new Map<string, number>();
+  #beats = 0;
+
+  constructor(of: ReplicasOf) {
+    this.#of = of;
+  }
+
+  /** Takes up all kernels that the store has; one that fails does not keep the others. */
+  async recover(): Promise<void> {
+    const { store, options } = this.#of;
+    const kernels = await store.kernels();
+    await Promise.all(kernels.map((kernel) => this.#inTurn(kernel, () => this.#reopen(kernel))));
+    if (kernels.length > 0)
+      options.log.info(
+        { kernels: this.#replicas.size, unusable: this.#unusable.size },
+        'replicas are here again',
+      );
+  }
+
+  get size(): number {
+    return this.#replicas.size;
+  }
+
+  all(): IterableIterator<Replica> {
+    return this.#replicas.values();
+  }
+
+  find(kernel: string): Replica | undefined {
+    return this.#replicas.get(kernel);
+  }
+
+  /** Throws `kernel-unknown`; with `member` also when another one is here. */
+  get(kernel: string, member?: number): Replica {
+    const replica = this.#replicas.get(kernel);
+    if (replica !== undefined && (member === undefined || replica.member === member))
+      return replica;
+    throw this.#unusable.get(kernel) ?? this.#unknown(kernel);
+  }
+
+  /** Reasons for which logs on this host are not used. */
+  unusable(): IterableIterator<[string, NbosError]> {
+    return this.#unusable.entries();
+  }
+
+  /** Resolves once its Raft member exists. Asked twice, it is made once. */
+  start(request: Extract<GatewayRequest, { t: 'start-replica' }>): Promise<void> {
+    const { meta, member, members, joins, niced, pooled } = request;
+    return this.#inTurn(meta.kernel, async () => {
+      const before = this.#replicas.get(meta.kernel);
+      if (before?.member === member) return;
+      await this.#purge(meta.kernel);
+      await this.#open(meta.kernel, niced, pooled, { meta, member, members, joins });
+    });
+  }
+
+  /** Removes process, log and files. Nothing happens when another member is here by now. */
+  stop(kernel: string, member: number): Promise<void> {
+    return this.#inTurn(kernel, async () => {
+      const replica = this.#replicas.get(kernel);
+      if (replica !== undefined && replica.member !== member) return;
+      await this.#purge(kernel);
+    });
+  }
+
+  /** A replica said that it has stopped. */
+  failed(kernel: string): void {
+    this.#stopped.add(kernel);
+  }
+
+  /** Makes replicas anew that stopped, when what stopped them is over. */
+  async restartStopped(): Promise<void> {
+    const kernels = [...this.#stopped];
+    this.#stopped.clear();
+    await Promise.all(
+      kernels.map((kernel) =>
+        this.#inTurn(kernel, async () => {
+          const replica = this.#replicas.get(kernel);
+          if (replica === undefined) return;
+          this.#replicas.delete(kernel);
+          await replica.stop('leave');
+          await this.#reopen(kernel);
+        }),
+      ),
+    );
+  }
+
+  /** What a gateway without memory needs to go on. */
+  reports(): KernelReport[] {
+    return Array.from(this.#replicas.values(), (replica) => {
+      const report = replica.report();
+      const replied = this.#replied.get(replica.kernel);
+      if (replied === undefined) return report;
+      return { ...report, outputs: { ...report.outputs, replied } };
+    });
+  }
+
+  outputsSeen(kernel: string, upTo: number, replied: number | undefined): void {
+    this.#replicas.get(kernel)?.outputsSeen(upTo);
+    if (replied !== undefined) this.#replied.set(kernel, replied);
+  }
+
+  /** For a beat: what changed since the last one, from time to time all. */
+  positions(): KernelPosition[] {
+    const whole = this.#beats++ % WHOLE_EVERY_BEATS === 0;
+    const found: KernelPosition[] = [];
+    for (const replica of this.#replicas.values()) {
+      const position = replica.position();
+      const { member, role, applied, process, pid } = position;
+      const said = `${member} ${role} ${applied} ${process} ${pid}`;
+      if (!whole && this.#told.get(replica.kernel) === said) continue;
+      this.#told.set(replica.kernel, said);
+      found.push(position);
+    }
+    return found;
+  }
+
+  /** Lets go of all; logs and files stay. */
+  async close(): Promise<void> {
+    await Promise.all(this.#work.values());
+    const { log } = this.#of.options;
+    await Promise.all(
+      [...this.#replicas.values()].map((replica) =>
+        replica
+          .stop('leave')
+          .catch((error) => log.error({ err: error, kernel: replica.kernel }, 'did not stop')),
+      ),
+    );
+    this.#replicas.clear();
+  }
+
+  async #reopen(kernel: string): Promise<void> {
+    const { options, tell } = this.#of;
+    try {
+      await this.#open(kernel, true, '', undefined);
+    } catch (error) {
+      const reason = asNbosError(error);
+      this.#unusable.set(kernel, reason);
+      options.log.error({ err: error, kernel }, 'a kernel of this host cannot be used');
+      const { code, message } = reason;
+      tell({ t: 'replica-failed', kernel, member: 0, code, message });
+    }
+  }
+
+  async #open(
+    kernel: string,
+    niced: boolean,
+    pooled: string,
+    fresh: FreshReplica | undefined,
+  ): Promise<void> {
+    const { options, store, peers, blobs, processes, tell } = this.#of;
+    await blobs.prepare(kernel);
+    const directory = blobs.directory(kernel);
+    const replica = await options.openReplica(
+      {
+        ...{ kernel, store, peers, blobs, niced },
+        tell: (notice, frames) => {
+          if (notice.t === 'replica-failed') this.#heardFailure(kernel, notice);
+          tell(notice, frames);
+        },
+        log: options.log,
+        gpus: options.capacity.gpus,
+        outputs: join(options.folder, 'outputs', kernel),
+        makeRuntime: (meta, nicedNow, first) =>
+          processes.make({ meta, blobs: directory, niced: nicedNow }, first ? pooled : ''),
+      },
+      fresh,
+    );
+    this.#unusable.delete(kernel);
+    this.#stopped.delete(kernel);
+    this.#replicas.set(kernel, replica);
+  }
+
+  #heardFailure(kernel: string, { code }: Extract<AgentNotice, { t: 'replica-failed' }>): void {
+    if (code === 'replica-stopped' || code === 'disk-full' || code === 'file-unwritable')
+      this.failed(kernel);
+  }
+
+  async #purge(kernel: string): Promise<void> {
+    const { store, blobs, options } = this.#of;
+    const replica = this.#replicas.get(kernel);
+    this.#replicas.delete(kernel);
+    this.#unusable.delete(kernel);
+    this.#stopped.delete(kernel);
+    this.#told.delete(kernel);
+    this.#replied.delete(kernel);
+    await replica?.stop('purge');
+    await store.remove(kernel);
+    await blobs.remove(kernel);
+    await rm(join(options.folder, 'outputs', kernel), { recursive: true, force: true });
+  }
+
+  #inTurn<Result>(kernel: string, work: () => Promise<Result>): Promise<Result> {
+    const before = this.#work.get(kernel) ?? Promise.resolve();
+    const result = before.then(work, work);
+    const settled = result
+      .catch(() => undefined)
+      .then(() => {
+        if (this.#work.get(kernel) === settled) this.#work.delete(kernel);
+      });
+    this.#work.set(kernel, settled);
+    return result;
+  }
+
+  #unknown(kernel: string): NbosError {
+    return new NbosError(
+      'kernel-unknown',
+      `host ${this.#of.options.host} has no replica of kernel ${kernel}`,
+      'It may have moved; `nbos kernels` shows where its replicas are.',
+    );
+  }
+}
+
+export function asNbosError(error: unknown): NbosError {
+  if (error instanceof NbosError) return error;
+  return new NbosError('agent-failed', error instanceof Error ? error.message : String(error));
+}
