@@ -21,6 +21,13 @@ BENIGN_CHILDREN = (
     b'semaphore_tracker', b'debugpy', b'pydevd', b'multiprocessing.forkserver',
 )
 
+# How the reasons of names begin that keep a kernel where it is.
+PINNING = (
+    'open file', 'open archive', 'socket', 'pipe', 'generator', 'coroutine',
+    'asynchronous', 'thread:', 'thread of', 'child process', 'process pool', 'executor',
+    'database', 'temporary directory', 'memory map', 'queue between', 'widget', 'ZMQ', 'future',
+)
+
 
 def activity():
     """One sentence for each thing that would be lost when the kernel moves."""
@@ -170,10 +177,41 @@ def is_own_callback(callback):
 
 
 def pins(unreplicated):
-    """All reasons for a kernel to stay: what is active, and names that hold what cannot move."""
-    live = [
+    """Names that hold what would be lost by a move, with the reason; unless it has ended already.
+
+    A lock, an event or a context that stays behind is made again by who needs it.
+    """
+    user_ns = HELPER.shell.user_ns
+    return [
         '%s: %s' % (entry['name'], entry['reason'])
         for entry in unreplicated
-        if entry['name'] not in HELPER.excluded and 'quota' not in entry['reason']
+        if entry['name'] not in HELPER.excluded
+        and any(part.startswith(PINNING) for part in entry['reason'].split('; '))
+        and not has_ended(user_ns.get(entry['name']))
     ]
-    return live
+
+
+def has_ended(thing):
+    """Whether a thread, process, file, socket, task or generator has nothing left to lose."""
+    try:
+        if isinstance(thing, threading.Thread):
+            return not thing.is_alive()
+        if isinstance(thing, types.GeneratorType):
+            return thing.gi_frame is None
+        if isinstance(thing, types.CoroutineType):
+            return thing.cr_frame is None
+        for attribute, ended in (('returncode', is_number), ('closed', is_true),
+                                 ('_closed', is_true), ('_shutdown', is_true)):
+            if attribute in dir(type(thing)) or attribute in getattr(thing, '__dict__', ()):
+                return ended(getattr(thing, attribute))
+        return isinstance(thing, asyncio.Future) and thing.done()
+    except Exception:
+        return False
+
+
+def is_number(value):
+    return isinstance(value, int)
+
+
+def is_true(value):
+    return value is True

@@ -71,6 +71,9 @@ def apply_update(update):
         failed = apply_ambient(units, early=True)
         result = apply_state(HELPER.shell.user_ns, update, REGISTRY, read_blob)
         failed += result['failed']
+        for name in HELPER.excluded:
+            # What this process has of it is older than what the executor had.
+            HELPER.shell.user_ns.pop(name, None)
         failed += apply_ambient(units, early=False)
         failed += apply_history(units, update['count'], update['reset'])
     return {'failed': failed}

@@ -48,6 +48,20 @@ def user_include(*names):
     return sorted(HELPER.excluded)
 
 
+@adapter('excluded', early=True)
+class ExcludedNames:
+    """The names kept out are part of the state themselves."""
+
+    @staticmethod
+    def take():
+        return dict(HELPER.excluded)
+
+    @staticmethod
+    def give(value):
+        HELPER.excluded.clear()
+        HELPER.excluded.update(value)
+
+
 def user_output(cell=-1):
     """Shows the output of an earlier cell again, figures too.
 

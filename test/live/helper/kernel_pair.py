@@ -162,7 +162,8 @@ class Pair:
             return ''
         if word == 'status':
             status = executor.ask('nbos_status_request', {}, 'control')
-            return '\n'.join('%s %s' % (field, json.dumps(status[field])) for field in rest)
+            text = '\n'.join('%s %s' % (field, json.dumps(status[field])) for field in rest)
+            return re.sub(r'process \d+', 'process N', text)
         if word == 'wait':
             time.sleep(float(rest[0]))
             return ''
@@ -219,8 +220,10 @@ def text_of(reply, shown):
         elif output['msg_type'] == 'execute_result':
             text += '[%d] %s\n' % (content['execution_count'], content['data']['text/plain'])
     if reply['status'] == 'error':
-        text += '%s: %s\n' % (reply['ename'], reply['evalue'])
-    return text.rstrip('\n')
+        # What a syntax error says depends on the version of Python.
+        says = '' if reply['ename'] == 'SyntaxError' else ': ' + reply['evalue']
+        text += (reply['ename'] + says).rstrip(': ')
+    return re.sub(r'^(CPU times|Wall time).*\n', '', text, flags=re.M).rstrip('\n')
 
 
 def run_scenario(path):
