@@ -40,7 +40,9 @@ export async function startChild(
       if (line.startsWith('ready ')) resolve(line.slice('ready '.length));
     });
   });
-  const late = new Promise<undefined>((resolve) => setTimeout(resolve, limitMs).unref());
+  const late = new Promise<undefined>((resolve) => {
+    setTimeout(() => resolve(undefined), limitMs).unref();
+  });
   const first = await Promise.race([ready, ended.then(() => undefined), late]);
   const child = { name, pid: process_.pid ?? 0, ended, stop: () => stopped(process_, ended) };
   if (first !== undefined) return { child, ready: first };

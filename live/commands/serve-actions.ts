@@ -1,8 +1,55 @@
-import type { Arguments } from '../../traces/command-line.ts';
+import { NbosError } from '../../core/errors.ts';
+import {
+  type Arguments,
+  demandedText,
+  interruption,
+  isSet,
+  textOf,
+} from '../../traces/command-line.ts';
+import { dataFolder, knownCluster } from './cluster-file.ts';
+import { openLog } from './log.ts';
+import { runAgent } from './run-agent.ts';
+import { runGateway } from './run-gateway.ts';
 import type { LoadPolicy } from './system-options.ts';
-export function serveGateway(_given: Arguments, _load: LoadPolicy): Promise<void> {
-  return Promise.resolve();
+
+/** `nbos gateway`: serves until Ctrl-C; kernels stay with their agents. */
+export async function serveGateway(given: Arguments, load: LoadPolicy): Promise<void> {
+  const gateway = await runGateway(given, load);
+  process.stdout.write(`ready ${gateway.url}\n`);
+  if (!isSet(given, 'quiet')) process.stdout.write(`${gateway.text}\n`);
+  await untilInterrupted();
+  await gateway.close(false);
+  process.exit(0);
 }
-export function serveAgent(_given: Arguments): Promise<void> {
-  return Promise.resolve();
+
+/** `nbos agent`: one host of the system in a data directory, until Ctrl-C. */
+export async function serveAgent(given: Arguments): Promise<void> {
+  const data = dataFolder(textOf(given, 'data'));
+  const cluster = knownCluster(data);
+  const id = demandedText(given, 'host');
+  const host = cluster.hosts.find((each) => each.id === id);
+  if (host === undefined)
+    throw new NbosError(
+      'usage',
+      `--host: the system in ${data} has no host "${id}"`,
+      `It has ${cluster.hosts.map((each) => each.id).join(', ')}.`,
+    );
+  const log = openLog(data, id, true);
+  const agent = await runAgent({ data, cluster, host, log });
+  process.stdout.write(`ready ${id}\n`);
+  await untilInterrupted();
+  await agent.close();
+  process.exit(0);
+}
+
+/** Ctrl-C and SIGTERM: the program hears both. */
+export function untilInterrupted(): Promise<void> {
+  const { signal } = interruption;
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+    // Nothing else may be left that keeps the program alive, and it must stay.
+    const alive = setInterval(() => undefined, 1 << 30);
+    signal.addEventListener('abort', () => clearInterval(alive), { once: true });
+  });
 }

@@ -1,5 +1,136 @@
-import type { Arguments } from '../../traces/command-line.ts';
-import type { LoadPolicy } from './system-options.ts';
-export function serveAll(_given: Arguments, _load: LoadPolicy): Promise<void> {
-  return Promise.resolve();
+import { setTimeout as sleep } from 'node:timers/promises';
+import { NbosError } from '../../core/errors.ts';
+import {
+  type Arguments,
+  interruption,
+  isSet,
+  printNote,
+  textOf,
+} from '../../traces/command-line.ts';
+import { AdminClient } from './admin-client.ts';
+import { type Child, startChild } from './children.ts';
+import { dataFolder, knownCluster } from './cluster-file.ts';
+import { connectText } from './connect-text.ts';
+import { openLog } from './log.ts';
+import { runAgent } from './run-agent.ts';
+import { runGateway } from './run-gateway.ts';
+import { findSystem } from './running.ts';
+import { untilInterrupted } from './serve-actions.ts';
+import { type LoadPolicy, liveConfig } from './system-options.ts';
+
+/** Time for a process to start, and for hosts to say hello. */
+const START_MS = 60_000;
+const POLL_MS = 50;
+
+/** `nbos up`: gateway and hosts until Ctrl-C. */
+export async function serveAll(given: Arguments, load: LoadPolicy): Promise<void> {
+  if (isSet(given, 'split')) await serveSplit(given, load);
+  else await serveTogether(given, load);
+  process.exit(0);
+}
+
+async function serveTogether(given: Arguments, load: LoadPolicy): Promise<void> {
+  const gateway = await runGateway(given, load);
+  const { data, cluster } = gateway;
+  const log = openLog(data, 'hosts', true);
+  const agents = await Promise.all(
+    cluster.hosts.map((host) =>
+      runAgent({ data, cluster, host, log: log.child({ host: host.id }) }),
+    ),
+  );
+  await untilHostsUp(new AdminClient({ url: gateway.url, token: gateway.token }));
+  tellReady(given, gateway.url, gateway.text);
+  await untilInterrupted();
+  await gateway.close(true);
+  await Promise.all(agents.map((agent) => agent.close()));
+}
+
+async function serveSplit(given: Arguments, load: LoadPolicy): Promise<void> {
+  const data = dataFolder(textOf(given, 'data'));
+  const children: Child[] = [];
+  const stopAll = async (): Promise<void> => {
+    await Promise.all(children.map((child) => child.stop()));
+  };
+  try {
+    const words = ['gateway', ...passedOn(given), '--data', data];
+    const { child, ready: url } = await startChild('the gateway', words, START_MS);
+    children.push(child);
+    const cluster = knownCluster(data);
+    const started = await Promise.all(
+      cluster.hosts.map(({ id }) =>
+        startChild(`host ${id}`, ['agent', '--host', id, '--data', data], START_MS),
+      ),
+    );
+    children.push(...started.map((each) => each.child));
+    const { token } = findSystem({ ...process.env, NBOS_URL: url });
+    await untilHostsUp(new AdminClient({ url, token }));
+    const { config } = await liveConfig(cluster, load);
+    const { policy, hosts } = cluster;
+    const { replicas } = config;
+    tellReady(given, url, connectText({ url, token, hosts, policy, replicas, data }));
+    for (const each of children) tellOfEnd(given, each, data);
+    await untilInterrupted();
+  } finally {
+    await stopAll();
+  }
+}
+
+function tellReady(given: Arguments, url: string, text: string): void {
+  process.stdout.write(`ready ${url}\n`);
+  if (!isSet(given, 'quiet')) process.stdout.write(`${text}\n`);
+}
+
+/** A part that ends by itself is only told of: whoever killed it starts it again, or not. */
+function tellOfEnd(given: Arguments, { name, pid, ended }: Child, data: string): void {
+  const host = /^host (.*)$/.exec(name)?.[1];
+  const again =
+    host === undefined ? `nbos gateway --data ${data}` : `nbos agent --host ${host} --data ${data}`;
+  void ended.then((how) => {
+    if (interruption.signal.aborted) return;
+    printNote(given, `${name} (pid ${pid}) has ended: ${how}; again: ${again}`);
+  });
+}
+
+const PASSED_WORDS = [
+  'hosts',
+  'port',
+  'host',
+  'policy',
+  'replicas',
+  'config',
+  'gpus-per-host',
+  'python',
+  'kernel-spec',
+  'workspace',
+  'tls-cert',
+  'tls-key',
+];
+const PASSED_FLAGS = ['enable-faults', 'behind-proxy', 'quiet'];
+
+/** Options of `nbos up` for its gateway. */
+function passedOn(given: Arguments): string[] {
+  const words = PASSED_WORDS.flatMap((name) => {
+    const text = textOf(given, name);
+    return text === undefined ? [] : [`--${name}`, text];
+  });
+  const flags = PASSED_FLAGS.filter((name) => isSet(given, name)).map((name) => `--${name}`);
+  const settings = (given['set'] as string[] | undefined) ?? [];
+  return [...words, ...flags, ...(settings.length === 0 ? [] : ['--set', ...settings.map(String)])];
+}
+
+/** Waits until every host is up: from then on nothing has to wait for one. */
+async function untilHostsUp(client: AdminClient): Promise<void> {
+  const late = performance.now() + START_MS;
+  while (!interruption.signal.aborted) {
+    const { hosts } = await client.status();
+    const missing = hosts.filter(({ up }) => !up).map(({ id }) => id);
+    if (hosts.length > 0 && missing.length === 0) return;
+    if (performance.now() > late)
+      throw new NbosError(
+        'child-failed',
+        `no word from ${missing.join(', ')} within ${START_MS / 1000} s`,
+        'The folder logs in the data directory says more.',
+      );
+    await sleep(POLL_MS);
+  }
 }

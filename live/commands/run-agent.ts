@@ -1,0 +1,110 @@
+import { createHash, randomInt } from 'node:crypto';
+import { chmodSync, lstatSync, mkdirSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Logger } from 'pino';
+import { hostTypesOf, resolveConfig } from '../../core/config/config.ts';
+import { NbosError } from '../../core/errors.ts';
+import { unwritable } from '../../traces/output-file.ts';
+import { startAgent } from '../agent/agent.ts';
+import type { Agent, Capacity, OpenReplica } from '../agent/agent-options.ts';
+import { KernelOutputs } from '../agent/kernel/outputs.ts';
+import { ProcessFactory } from '../agent/kernel/processes.ts';
+import { findPython } from '../agent/kernel/python.ts';
+import { reopenReplica, startReplica } from '../agent/replica.ts';
+import { REPLICA_LIMITS } from '../agent/replica-options.ts';
+import { AllowList, allow, keyPair, publicKeyOf } from '../wire/keys.ts';
+import type { ClusterFile } from './cluster-file.ts';
+
+export interface AgentPlace {
+  data: string;
+  cluster: ClusterFile;
+  host: { id: string; gpus: number };
+  log: Logger;
+}
+
+/** Integers below this are exact and random enough for election times. */
+const RANDOM_STEPS = 2 ** 47;
+
+/**
+ * Starts the agent of one host of the system in a data directory.
+ * @throws NbosError python-missing, key-invalid, data-locked, log-corrupt, file-unwritable
+ */
+export async function runAgent({ data, cluster, host, log }: AgentPlace): Promise<Agent> {
+  const keysFolder = join(data, 'keys');
+  const python = await findPython({
+    python: cluster.python,
+    outer: process.env,
+    cwd: cluster.workspace,
+  });
+  const keys = await keyPair(keysFolder, host.id);
+  await allow(keysFolder, host.id, keys.publicKey);
+  const endpoint = `tcp://127.0.0.1:${cluster.linkPort}`;
+  return startAgent({
+    host: host.id,
+    folder: join(data, 'hosts', host.id),
+    runtimeDir: runtimeFolder(data),
+    gateway: { endpoint, key: await publicKeyOf(keysFolder, 'gateway') },
+    keys,
+    allowed: new AllowList(keysFolder),
+    capacity: capacityOf(host.gpus),
+    runtimes: new ProcessFactory({
+      outer: process.env,
+      workspace: cluster.workspace,
+      userSite: python.userSite,
+      quotaBytes: 0,
+      log,
+    }),
+    openReplica,
+    log,
+  });
+}
+
+/** What a host has beside its GPUs is pretended, as in simulations. */
+function capacityOf(gpus: number): Capacity {
+  const [type] = hostTypesOf(resolveConfig({ gpusPerHost: gpus }));
+  const { cpuMillis, memoryMb, vramMb } = type!;
+  return { gpus, cpuMillis, memoryMb, vramMb };
+}
+
+const openReplica: OpenReplica = async (parts, fresh) => {
+  const { kernel, store, peers, blobs, tell, log, niced, outputs, makeRuntime } = parts;
+  const options = {
+    ...{ kernel, store, peers, blobs, tell, log, niced, makeRuntime },
+    outputs: new KernelOutputs(outputs, 0),
+    random: () => randomInt(RANDOM_STEPS) / RANDOM_STEPS,
+    now: () => performance.now(),
+    limits: REPLICA_LIMITS,
+  };
+  if (fresh !== undefined) return startReplica(options, fresh);
+  const replica = await reopenReplica(options);
+  if (replica !== undefined) return replica;
+  throw new NbosError('log-corrupt', `the log of kernel ${kernel} is not on this host`);
+};
+
+/**
+ * A short 0700 folder for sockets of a system's processes: paths of sockets are at most 107 bytes.
+ * @throws NbosError file-unwritable, also when somebody else made it
+ */
+export function runtimeFolder(data: string, env = process.env): string {
+  const uid = process.getuid?.() ?? 0;
+  const base = join(env['XDG_RUNTIME_DIR'] || tmpdir(), `nbos-${uid}`);
+  const name = createHash('sha256').update(data).digest('hex').slice(0, 8);
+  const folder = join(base, name);
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    for (const each of [base, folder]) {
+      const stat = lstatSync(each);
+      if (!stat.isDirectory() || stat.uid !== uid)
+        throw new NbosError(
+          'file-unwritable',
+          `${each} belongs to somebody else`,
+          'Set XDG_RUNTIME_DIR to a folder of yours with a short path.',
+        );
+      chmodSync(each, 0o700);
+    }
+  } catch (error) {
+    throw unwritable(folder, error);
+  }
+  return folder;
+}

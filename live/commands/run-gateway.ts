@@ -1,0 +1,114 @@
+import { readFileSync } from 'node:fs';
+import type { Logger } from 'pino';
+import { NbosError } from '../../core/errors.ts';
+import { type Arguments, textOf } from '../../traces/command-line.ts';
+import { findKernelSpecs, type InstalledSpecs } from '../agent/kernel/kernelspecs.ts';
+import { findPython } from '../agent/kernel/python.ts';
+import { startGateway } from '../gateway/gateway.ts';
+import { type ClusterFile, dataFolder, writeCluster } from './cluster-file.ts';
+import { connectText } from './connect-text.ts';
+import { lockData } from './data-lock.ts';
+import { openLog } from './log.ts';
+import { announceRunning } from './running.ts';
+import { describedCluster, describedTls, type LoadPolicy, liveConfig } from './system-options.ts';
+
+export interface RunningGateway {
+  readonly url: string;
+  readonly token: string;
+  readonly data: string;
+  readonly cluster: ClusterFile;
+  /** how to connect, for people */
+  readonly text: string;
+  readonly log: Logger;
+  /** Stops serving; with `drain` cells that run may end before. */
+  close(drain: boolean): Promise<void>;
+}
+
+/**
+ * Starts the gateway that a command line describes, and writes down how its system is found.
+ * @throws NbosError data-locked, python-missing, port-taken, and what options can be wrong in
+ */
+export async function runGateway(given: Arguments, load: LoadPolicy): Promise<RunningGateway> {
+  const data = dataFolder(textOf(given, 'data'));
+  const described = await describedCluster(given, data);
+  const { policy, config } = await liveConfig(described, load);
+  const tls = describedTls(given);
+  const python = await findPython({
+    python: described.python,
+    outer: process.env,
+    cwd: described.workspace,
+  });
+  const unlock = await lockData(data);
+  try {
+    const log = openLog(data, 'gateway', true);
+    const specs = await kernelspecs(described, () => findKernelSpecs(python, process.env), log);
+    const gateway = await startGateway({
+      data,
+      http: {
+        ...described.http,
+        ...(tls === undefined ? {} : { tls }),
+        behindProxy: given['behind-proxy'] === true,
+      },
+      linkPort: described.linkPort,
+      hosts: described.hosts.map(({ id }) => id),
+      policy,
+      policyName: described.policy,
+      config,
+      workspace: described.workspace,
+      specs: () => Promise.resolve(specs),
+      enableFaults: described.enableFaults,
+      token: process.env['NBOS_TOKEN'] ?? '',
+      version: version(),
+      log,
+    });
+    const { url, port, token } = gateway;
+    const cluster = { ...described, python: python.path, http: { ...described.http, port } };
+    writeCluster(data, cluster);
+    const startedAt = Date.now();
+    const withdraw = announceRunning({ v: 1, url, token, pid: process.pid, data, startedAt });
+    const { hosts, policy: policyName } = cluster;
+    const { replicas } = config;
+    return {
+      ...{ url, token, data, cluster, log },
+      text: connectText({ url, token, hosts, policy: policyName, replicas, data }),
+      close: async (drain) => {
+        withdraw();
+        await gateway.close(drain);
+        await unlock();
+      },
+    };
+  } catch (error) {
+    await unlock();
+    throw error;
+  }
+}
+
+/** Kernelspecs of this machine; --kernel-spec says which one clients get that name none. */
+async function kernelspecs(
+  { kernelSpec }: ClusterFile,
+  find: () => Promise<InstalledSpecs>,
+  log: Logger,
+): Promise<InstalledSpecs> {
+  const found = await find();
+  for (const problem of found.problems) log.warn(problem);
+  if (kernelSpec === '') return found;
+  if (Object.hasOwn(found.specs, kernelSpec)) return { ...found, default: kernelSpec };
+  throw new NbosError(
+    'usage',
+    `--kernel-spec: there is no kernelspec "${kernelSpec}"`,
+    `There is ${Object.keys(found.specs).join(', ')}.`,
+  );
+}
+
+/** Of package.json, which lies above the source and above the build. */
+function version(): string {
+  for (const place of ['../../package.json', '../../../package.json']) {
+    try {
+      const text = readFileSync(new URL(place, import.meta.url), 'utf8');
+      return (JSON.parse(text) as { version: string }).version;
+    } catch {
+      // The other one, then.
+    }
+  }
+  return '0.0.0';
+}
