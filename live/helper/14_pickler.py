@@ -14,13 +14,17 @@ import signal
 import sys
 import threading
 import time
+import types
 
 PICKLE_PROTOCOL = 5
 # Depth of nesting that the Python pickler follows, and the stack of the thread that it runs in.
-DEEP_RECURSION = 60_000
-DEEP_STACK_BYTES = 512 * 1024 * 1024
+DEEP_RECURSION = 300_000
+DEEP_STACK_BYTES = 1024 * 1024 * 1024
 # A dict or set that another thread changes meanwhile is tried again.
 CHANGED_TRIES = 3
+
+
+PLAIN_TYPES = frozenset(pickle._Pickler.dispatch) - {types.FunctionType, type}
 
 
 class TooSlow(BaseException):
@@ -158,6 +162,10 @@ class PatientPickler(ReducerOverride, pickle._Pickler):
         self.findings = Findings()
         self.file = file
         super().__init__(file, PICKLE_PROTOCOL, buffer_callback=self.findings.buffers.append)
+
+    def reducer_override(self, obj):
+        # The C pickler does not ask about these.
+        return NotImplemented if type(obj) in PLAIN_TYPES else super().reducer_override(obj)
 
     def dump(self, obj):
         # without framing, so that the end of the file is where writing goes on
