@@ -213,6 +213,5 @@ class Relay implements Agents {
     return Promise.reject(new NbosError('link-lost', `there is no link to ${host} yet`));
   };
 
-  tell: Agents['tell'] = (host, notice, frames) =>
-    this.links?.tell(host, notice, frames) ?? false;
+  tell: Agents['tell'] = (host, notice, frames) => this.links?.tell(host, notice, frames) ?? false;
 }

@@ -11,7 +11,12 @@ export async function readJson<Shape extends z.ZodType>(
   limit: number,
 ): Promise<z.output<Shape>> {
   const body = await readBody(context.req.raw, limit);
-  const parsed = shape.safeParse(jsonOf(body));
+  return shaped(jsonOf(body), shape);
+}
+
+/** @throws Refusal 400 that names the first field which is missing or wrong */
+export function shaped<Shape extends z.ZodType>(value: unknown, shape: Shape): z.output<Shape> {
+  const parsed = shape.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   const place = issue?.path.join('.') || 'body';
@@ -37,7 +42,7 @@ function jsonOf(body: Buffer): unknown {
 }
 
 /** @throws Refusal 413 */
-async function readBody(request: Request, limit: number): Promise<Buffer> {
+export async function readBody(request: Request, limit: number): Promise<Buffer> {
   const tooLarge = (): Refusal =>
     new Refusal(413, `The body of this request may have ${limit} bytes`, {
       headers: { connection: 'close' },

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { type ApiContext, Refusal, type Route } from './answers.ts';
-import { readJson } from './bodies.ts';
+import { readBody, readJson, shaped } from './bodies.ts';
+import { ContentsThread, type ShownContent } from './contents-thread.ts';
 import type { HttpLimits } from './limits.ts';
 import { type Entry, Workspace } from './workspace.ts';
 
@@ -8,7 +9,6 @@ const TYPE = z.enum(['notebook', 'file', 'directory']);
 const SAVE = z.object({
   type: TYPE,
   format: z.enum(['json', 'text', 'base64']).nullish(),
-  content: z.unknown().optional(),
   chunk: z.number().nullish(),
 });
 const NEW = z.object({
@@ -25,21 +25,22 @@ const QUERY = z.object({
 
 const EMPTY_NOTEBOOK = { cells: [], metadata: {}, nbformat: 4, nbformat_minor: 5 };
 
-/** What a model's `content` is, and in which form. */
-interface Content {
-  content: unknown;
-  format: 'json' | 'text' | 'base64' | null;
-  mimetype: string | null;
+/** What the routes work with. */
+interface Parts {
+  workspace: Workspace;
+  thread: ContentsThread;
+  limits: HttpLimits;
 }
 
 /** /api/contents on the workspace folder, for clients that connect directly. */
 export function contentsRoutes(root: string, limits: HttpLimits): Route[] {
   const workspace = new Workspace(root);
+  const parts = { workspace, thread: new ContentsThread(), limits };
   const paths = ['/api/contents', '/api/contents/:path{.+}'];
   const handlers = [
-    { method: 'GET', handle: (context) => get(workspace, context, limits) },
-    { method: 'PUT', handle: (context) => save(workspace, context, limits) },
-    { method: 'POST', handle: (context) => make(workspace, context, limits) },
+    { method: 'GET', handle: (context) => get(parts, context) },
+    { method: 'PUT', handle: (context) => save(parts, context) },
+    { method: 'POST', handle: (context) => make(parts, context) },
     {
       method: 'PATCH',
       handle: async (context) => {
@@ -68,11 +69,7 @@ function pathOf(context: ApiContext): string {
   return context.req.param('path') ?? '';
 }
 
-async function get(
-  workspace: Workspace,
-  context: ApiContext,
-  limits: HttpLimits,
-): Promise<Response> {
+async function get({ workspace, thread, limits }: Parts, context: ApiContext): Promise<Response> {
   if (checkpointed(pathOf(context)) !== undefined) return context.json([]);
   const query = QUERY.safeParse(context.req.query());
   if (!query.success) throw new Refusal(400, `Wrong query: ${query.error.issues[0]?.message}`);
@@ -86,75 +83,50 @@ async function get(
   if (content === '0') return context.json(modelOf(entry, as));
   if (entry.directory) {
     const entries = await workspace.list(entry.path);
-    const models = entries.map((each) => modelOf(each));
-    return context.json(modelOf(entry, as, { content: models, format: 'json', mimetype: null }));
+    const content = entries.map((each) => modelOf(each));
+    return context.json({ ...modelOf(entry, as), content, format: 'json' });
   }
   const bytes = await workspace.read(entry.path, limits.contentsBytes);
-  const body =
-    as === 'notebook' ? notebookOf(entry.path, bytes) : fileOf(entry.path, bytes, format);
-  return context.json(modelOf(entry, as, body));
+  const shown = await thread.show(bytes, as, format).catch((error: Error) => {
+    if (!(error instanceof Refusal) || error.status !== 400) throw error;
+    const what = as === 'notebook' ? 'Unreadable Notebook' : 'Unreadable file';
+    throw new Refusal(400, `${what}: ${entry.path} ${error.message}`);
+  });
+  return withContent(context, modelOf(entry, as), shown);
 }
 
-function notebookOf(path: string, bytes: Buffer): Content {
-  try {
-    return { content: JSON.parse(bytes.toString()), format: 'json', mimetype: null };
-  } catch (error) {
-    throw new Refusal(400, `Unreadable Notebook: ${path} ${(error as Error).message}`);
-  }
+/** The model with a content that is JSON already. */
+function withContent(context: ApiContext, model: object, shown: ShownContent): Response {
+  const { format, mimetype, data } = shown;
+  const { content: _, ...fields } = { content: null, ...model, format, mimetype };
+  const head = `${JSON.stringify(fields).slice(0, -1)},"content":`;
+  const body = Buffer.concat([Buffer.from(head), data, Buffer.from('}')]);
+  return context.body(new Uint8Array(body), 200, { 'content-type': 'application/json' });
 }
 
-function fileOf(path: string, bytes: Buffer, format: string | undefined): Content {
-  if (format !== 'base64') {
-    try {
-      const content = new TextDecoder('utf-8', { fatal: true }).decode(bytes);
-      return { content, format: 'text', mimetype: 'text/plain' };
-    } catch {
-      if (format === 'text') throw new Refusal(400, `${path} is not UTF-8 encoded`);
-    }
-  }
-  const content = bytes.toString('base64');
-  return { content, format: 'base64', mimetype: 'application/octet-stream' };
-}
-
-async function save(
-  workspace: Workspace,
-  context: ApiContext,
-  limits: HttpLimits,
-): Promise<Response> {
+async function save({ workspace, thread, limits }: Parts, context: ApiContext): Promise<Response> {
   const path = pathOf(context);
-  const { type, format, content, chunk } = await readJson(context, SAVE, limits.contentsBytes);
+  const body = await readBody(context.req.raw, limits.contentsBytes);
+  const { fields, data } = await thread.save(body).catch((error: Error) => {
+    if (!(error instanceof Refusal) || error.status !== 400) throw error;
+    throw new Refusal(400, 'Invalid JSON in body of request');
+  });
+  const { type, chunk } = shaped(fields, SAVE);
   if (chunk != null) throw new Refusal(400, 'Files are saved whole here, not in chunks');
-  const isNew =
-    type === 'directory'
-      ? await workspace.makeFolder(path)
-      : await workspace.write(path, bytesOf(type, format ?? null, content));
-  return created(context, modelOf(await workspace.entry(path), type), isNew);
+  if (type === 'directory')
+    return created(context, await workspace.makeFolder(path), await workspace.entry(path), type);
+  if (data === null)
+    throw new Refusal(
+      400,
+      type === 'notebook'
+        ? 'Wrong field in JSON data: content: a notebook is an object'
+        : "Must specify format of file contents as 'text' or 'base64'",
+    );
+  const isNew = await workspace.write(path, Buffer.from(data.buffer));
+  return created(context, isNew, await workspace.entry(path), type);
 }
 
-function bytesOf(type: 'notebook' | 'file', format: string | null, content: unknown): Buffer {
-  if (type === 'notebook') {
-    if (typeof content !== 'object' || content === null)
-      throw new Refusal(400, 'Wrong field in JSON data: content: a notebook is an object');
-    return Buffer.from(`${JSON.stringify(sorted(content), null, 1)}\n`);
-  }
-  if (typeof content !== 'string' || (format !== 'text' && format !== 'base64'))
-    throw new Refusal(400, "Must specify format of file contents as 'text' or 'base64'");
-  return Buffer.from(content, format === 'text' ? 'utf8' : 'base64');
-}
-
-/** Keys in order, as Jupyter writes notebooks, so that versions compare. */
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== 'object' || value === null) return value;
-  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
-  return Object.fromEntries(entries.map(([key, each]) => [key, sorted(each)]));
-}
-
-async function make(
-  workspace: Workspace,
-  context: ApiContext,
-  limits: HttpLimits,
-): Promise<Response> {
+async function make({ workspace, limits }: Parts, context: ApiContext): Promise<Response> {
   const folder = pathOf(context);
   const saved = checkpointed(folder);
   if (saved !== undefined) {
@@ -168,12 +140,12 @@ async function make(
     const [, stem, extension] = /([^/]*?)((?:\.[^./]*)?)$/.exec(copy_from)!;
     const path = await workspace.unusedName(folder, `${stem}-Copy`, extension!);
     await workspace.copy(copy_from, path);
-    return created(context, modelOf(await workspace.entry(path)), true);
+    return created(context, true, await workspace.entry(path));
   }
   if (type === 'directory') {
     const path = await workspace.unusedName(folder, 'Untitled Folder', '');
     await workspace.makeFolder(path);
-    return created(context, modelOf(await workspace.entry(path)), true);
+    return created(context, true, await workspace.entry(path));
   }
   const notebook = type === 'notebook' || ext === '.ipynb';
   const path = notebook
@@ -181,12 +153,17 @@ async function make(
     : await workspace.unusedName(folder, 'untitled', ext ?? '.txt');
   const text = notebook ? `${JSON.stringify(EMPTY_NOTEBOOK, null, 1)}\n` : '';
   await workspace.write(path, Buffer.from(text));
-  return created(context, modelOf(await workspace.entry(path)), true);
+  return created(context, true, await workspace.entry(path));
 }
 
-function created(context: ApiContext, model: { path: string }, isNew: boolean): Response {
-  const location = `/api/contents/${model.path.split('/').map(encodeURIComponent).join('/')}`;
-  return context.json(model, isNew ? 201 : 200, { location });
+function created(
+  context: ApiContext,
+  isNew: boolean,
+  entry: Entry,
+  type: z.output<typeof TYPE> = typeOf(entry),
+): Response {
+  const location = `/api/contents/${entry.path.split('/').map(encodeURIComponent).join('/')}`;
+  return context.json(modelOf(entry, type), isNew ? 201 : 200, { location });
 }
 
 function typeOf({ directory, name }: Entry): z.output<typeof TYPE> {
@@ -194,18 +171,16 @@ function typeOf({ directory, name }: Entry): z.output<typeof TYPE> {
   return name.endsWith('.ipynb') ? 'notebook' : 'file';
 }
 
-/** Jupyter's model of a file; without content its three fields are null. */
-function modelOf(
-  entry: Entry,
-  type: z.output<typeof TYPE> = typeOf(entry),
-  body: Content = { content: null, format: null, mimetype: null },
-) {
+/** Jupyter's model of a file, without its content. */
+function modelOf(entry: Entry, type: z.output<typeof TYPE> = typeOf(entry)) {
   return {
     name: entry.name,
     path: entry.path,
     last_modified: stamp(entry.modifiedAt),
     created: stamp(entry.createdAt),
-    ...body,
+    content: null,
+    format: null,
+    mimetype: null,
     size: entry.directory ? null : entry.size,
     writable: entry.writable,
     hash: null,

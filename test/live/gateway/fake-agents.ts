@@ -1,0 +1,360 @@
+import { NbosError } from '../../../core/errors.ts';
+import type { Brain } from '../../../live/gateway/brain.ts';
+import type { Agents } from '../../../live/gateway/links.ts';
+import { messageOf, newHeader } from '../../../live/jupyter/headers.ts';
+import type { JupyterMessage } from '../../../live/jupyter/message.ts';
+import type { AbortReason, Delta, LogEntry, StartEntry } from '../../../live/log/entries.ts';
+import { KernelLog } from '../../../live/log/kernel-log.ts';
+import { framesOf } from '../../../live/wire/codec.ts';
+import type {
+  AgentHello,
+  AgentNotice,
+  GatewayNotice,
+  GatewayRequest,
+  KernelReport,
+} from '../../../live/wire/messages.ts';
+
+const NO_CHANGE: Delta = { units: [], dropped: [], unreplicated: [], pinned: [], stateBytes: 0 };
+const BEAT_MS = 20;
+const GPUS = 2;
+
+interface FakeMember {
+  host: string;
+  process: 'starting' | 'ready';
+}
+
+interface FakeOutput {
+  seq: number;
+  member: number;
+  cell: number;
+  attempt: number;
+  message: JupyterMessage;
+}
+
+interface FakeGroup {
+  log: KernelLog;
+  index: number;
+  members: Map<number, FakeMember>;
+  nextOutput: number;
+  outputs: FakeOutput[];
+  seen: number;
+  replied: number;
+  run: { start: StartEntry; end: (failed: boolean) => void } | undefined;
+}
+
+/**
+ * Agents in memory: one true log for each kernel, hosts that can be cut off, and kernels that know a
+ * few words: `print N` says N lines, `fail` raises, `hang` waits for an interrupt, `slow MS` takes
+ * that long. `runs` counts how often each cell's code ran.
+ */
+export class FakeAgents implements Agents {
+  readonly hosts: readonly string[];
+  readonly groups = new Map<string, FakeGroup>();
+  readonly runs = new Map<string, number>();
+  readonly requests: GatewayRequest[] = [];
+  brain: Brain | undefined;
+  /** ms from start-replica to replica-ready */
+  startMs = 1;
+  /** hosts whose processes do not start */
+  readonly broken = new Set<string>();
+  /** outputs that are lost on their way, once each */
+  readonly lost = new Set<number>();
+  readonly #cut = new Set<string>();
+  readonly #gone = new Set<string>();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(count: number) {
+    this.hosts = Array.from({ length: count }, (_, index) => `h${index + 1}`);
+    this.#timer = setInterval(() => this.#beat(), BEAT_MS);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    this.brain = undefined;
+  }
+
+  /** A gateway starts (anew): every agent says hello. */
+  connect(brain: Brain, hosts: readonly string[] = this.hosts): void {
+    this.brain = brain;
+    for (const host of hosts) this.hello(host);
+  }
+
+  hello(host: string): void {
+    this.#gone.delete(host);
+    this.#say(() => this.brain?.hello(this.#helloOf(host)));
+  }
+
+  /** The host and all that runs on it is lost. */
+  kill(host: string): void {
+    this.#gone.add(host);
+    for (const group of this.groups.values()) {
+      const executor = group.members.get(group.log.executor);
+      if (executor?.host === host) group.run = undefined;
+      for (const member of group.members.values())
+        if (member.host === host) member.process = 'starting';
+    }
+  }
+
+  /** The gateway does not hear the host; what runs there goes on. */
+  cut(host: string, isCut: boolean): void {
+    if (isCut) this.#cut.add(host);
+    else this.#cut.delete(host);
+  }
+
+  #hears(host: string): boolean {
+    return !this.#gone.has(host) && !this.#cut.has(host);
+  }
+
+  #beat(): void {
+    for (const host of this.hosts) {
+      const positions = this.#reports(host);
+      this.#tellGateway(host, { t: 'agent-beat', at: Date.now(), positions });
+    }
+  }
+
+  #helloOf(host: string): AgentHello {
+    const kernels = this.#reports(host);
+    const gpus = { gpus: GPUS, cpuMillis: 16_000, memoryMb: 122_000, vramMb: 32_000 };
+    const about = { v: 1, host, pid: 1, peer: `tcp://${host}`, key: host };
+    return { t: 'hello', ...about, ...gpus, kernels, pooled: [] };
+  }
+
+  #reports(host: string): KernelReport[] {
+    return [...this.groups].flatMap(([kernel, group]) =>
+      [...group.members].flatMap(([member, each]) =>
+        each.host === host ? [reportOf(kernel, group, member)] : [],
+      ),
+    );
+  }
+
+  /** In order, and never within the call that causes it. */
+  #say(act: () => void): void {
+    setImmediate(act);
+  }
+
+  #tellGateway(host: string, notice: AgentNotice, frames: readonly Uint8Array[] = []): void {
+    this.#say(() => {
+      if (this.#hears(host)) this.brain?.notice(host, notice, frames);
+    });
+  }
+
+  async request(host: string, request: GatewayRequest): Promise<unknown> {
+    await new Promise((resolve) => setImmediate(resolve));
+    if (!this.#hears(host)) throw new NbosError('link-lost', `there is no link to ${host}`);
+    this.requests.push(request);
+    switch (request.t) {
+      case 'start-replica':
+        this.#start(host, request);
+        return undefined;
+      case 'stop-replica':
+        this.groups.get(request.kernel)?.members.delete(request.member);
+        return undefined;
+      case 'propose':
+        this.#quorum(request.kernel);
+        for (const entry of request.entries) this.apply(request.kernel, entry);
+        return undefined;
+      case 'change-members': {
+        const group = this.#quorum(request.kernel);
+        if (request.remove !== undefined) group.members.delete(request.remove);
+        return undefined;
+      }
+      case 'interrupt':
+        this.groups.get(request.kernel)?.run?.end(true);
+        return undefined;
+      case 'resend-outputs': {
+        const group = this.groups.get(request.kernel)!;
+        for (const output of group.outputs)
+          if (output.seq >= request.from) this.#sendOutput(request.kernel, group, output);
+        return undefined;
+      }
+      case 'report':
+        return this.#reports(host);
+      default:
+        return undefined;
+    }
+  }
+
+  #quorum(kernel: string): FakeGroup {
+    const group = this.groups.get(kernel);
+    if (group === undefined) throw new NbosError('kernel-unknown', `no kernel ${kernel} here`);
+    const alive = [...group.members.values()].filter(({ host }) => !this.#gone.has(host));
+    if (alive.length * 2 <= group.members.size) throw new NbosError('no-quorum', 'no majority');
+    return group;
+  }
+
+  #start(host: string, { meta, member }: Extract<GatewayRequest, { t: 'start-replica' }>): void {
+    const { kernel } = meta;
+    let group = this.groups.get(kernel);
+    if (group === undefined) {
+      group = {
+        log: new KernelLog(),
+        index: 0,
+        members: new Map(),
+        nextOutput: 0,
+        outputs: [],
+        seen: -1,
+        replied: -1,
+        run: undefined,
+      };
+      this.groups.set(kernel, group);
+      this.apply(kernel, { v: 1, type: 'create', meta });
+    }
+    group.members.set(member, { host, process: 'starting' });
+    setTimeout(() => this.#started(kernel, member), this.startMs);
+  }
+
+  #started(kernel: string, member: number): void {
+    const found = this.groups.get(kernel)?.members.get(member);
+    if (found === undefined || this.#gone.has(found.host)) return;
+    if (this.broken.has(found.host)) {
+      const failed = { code: 'kernel-failed', message: 'no module named ipykernel' };
+      this.#tellGateway(found.host, { t: 'replica-failed', kernel, member, ...failed });
+      return;
+    }
+    found.process = 'ready';
+    this.#tellGateway(found.host, { t: 'replica-ready', kernel, member, startMs: 1 });
+  }
+
+  /** A committed entry: every member tells, and the executor acts. */
+  apply(kernel: string, entry: LogEntry): void {
+    const group = this.groups.get(kernel)!;
+    const applied = group.log.apply(++group.index, entry);
+    for (const [member, { host }] of group.members) {
+      const { index, notice } = applied;
+      this.#tellGateway(host, { t: 'applied', kernel, member, index, entry: notice });
+    }
+    if (!applied.changed) return;
+    if (entry.type === 'start') this.#run(kernel, group, entry);
+    if (entry.type === 'reset') this.#reset(kernel, group);
+    if (entry.type === 'abort' && group.run?.start.cell === entry.cell) group.run = undefined;
+  }
+
+  #reset(kernel: string, group: FakeGroup): void {
+    group.run = undefined;
+    for (const [member, each] of group.members) {
+      each.process = 'starting';
+      setTimeout(() => this.#started(kernel, member), this.startMs);
+    }
+  }
+
+  /** The process of the executor dies; its agent says so and starts it again. */
+  die(kernel: string, reason: AbortReason = 'executor-died'): void {
+    const group = this.groups.get(kernel)!;
+    const { executor } = group.log;
+    const member = group.members.get(executor)!;
+    member.process = 'starting';
+    this.#tellGateway(member.host, { t: 'process-died', kernel, member: executor, exit: '9' });
+    const start = group.run?.start;
+    if (start !== undefined) {
+      const { cell, attempt, epoch } = start;
+      const message = 'the kernel process died';
+      this.apply(kernel, { v: 1, type: 'abort', cell, attempt, epoch, reason, message });
+    }
+    setTimeout(() => this.#started(kernel, executor), 30);
+  }
+
+  #run(kernel: string, group: FakeGroup, start: StartEntry): void {
+    const { submit } = group.log.open.get(start.cell)!;
+    const { code } = JSON.parse(submit.content) as { code: string };
+    const [word, argument] = code.split('\n').at(-1)!.split(' ');
+    const key = `${kernel} ${start.cell}`;
+    this.runs.set(key, (this.runs.get(key) ?? 0) + 1);
+    group.nextOutput = Math.max(group.nextOutput, start.firstOutput ?? 0);
+    const parent = Buffer.from(submit.header);
+    const out = (type: string, content: object): void => {
+      this.output(kernel, start, messageOf({ header: newHeader(type, kernel), parent, content }));
+    };
+    const end = (failed: boolean): void => {
+      if (group.run?.start !== start) return;
+      group.run = undefined;
+      const status = failed ? 'error' : 'ok';
+      const content = JSON.stringify({ status, execution_count: start.count, ename: word });
+      const { cell, attempt, epoch } = start;
+      this.apply(kernel, {
+        v: 1,
+        type: 'end',
+        cell,
+        attempt,
+        epoch,
+        reply: { content, metadata: '{}' },
+        lastOutput: group.nextOutput - 1,
+        delta: NO_CHANGE,
+        timings: { prepareMs: 0, runMs: 1, captureMs: 0, saveMs: 0 },
+      });
+    };
+    group.run = { start, end };
+    out('status', { execution_state: 'busy' });
+    out('execute_input', { code, execution_count: start.count });
+    if (word === 'print')
+      for (let line = 0; line < Number(argument); line++)
+        out('stream', { name: 'stdout', text: `${line}\n` });
+    if (word === 'slow') setTimeout(() => end(false), Number(argument));
+    else if (word !== 'hang') setImmediate(() => end(word === 'fail'));
+  }
+
+  output(kernel: string, { cell, attempt, executor }: StartEntry, message: JupyterMessage): void {
+    const group = this.groups.get(kernel)!;
+    const output = { seq: group.nextOutput++, member: executor, cell, attempt, message };
+    group.outputs.push(output);
+    if (!this.lost.delete(output.seq)) this.#sendOutput(kernel, group, output);
+  }
+
+  #sendOutput(kernel: string, group: FakeGroup, output: FakeOutput): void {
+    const { message, ...about } = output;
+    const { host } = group.members.get(output.member) ?? { host: '' };
+    this.#tellGateway(host, { t: 'output', kernel, ...about }, framesOf(message));
+  }
+
+  tell(host: string, notice: GatewayNotice, frames: readonly Uint8Array[] = []): boolean {
+    if (!this.#hears(host)) return false;
+    if (notice.t === 'outputs-seen') {
+      const group = this.groups.get(notice.kernel);
+      if (group === undefined) return true;
+      group.seen = notice.upTo;
+      group.replied = notice.replied ?? -1;
+    } else if (notice.t === 'to-kernel') this.#answer(host, notice, frames);
+    return true;
+  }
+
+  #answer(
+    host: string,
+    { kernel, member, channel }: Extract<GatewayNotice, { t: 'to-kernel' }>,
+    frames: readonly Uint8Array[],
+  ): void {
+    const header = JSON.parse(Buffer.from(frames[0]!).toString()) as { msg_type: string };
+    const type = header.msg_type.replace('_request', '_reply');
+    const reply = messageOf({
+      header: newHeader(type, kernel),
+      parent: frames[0]!,
+      content: { status: 'ok', member },
+    });
+    this.#tellGateway(host, { t: 'from-kernel', kernel, member, channel }, framesOf(reply));
+  }
+}
+
+function reportOf(kernel: string, group: FakeGroup, member: number): KernelReport {
+  const { log } = group;
+  const { process } = group.members.get(member)!;
+  return {
+    kernel,
+    member,
+    role: member === [...group.members.keys()][0] ? 'leader' : 'follower',
+    applied: log.applied,
+    process,
+    pid: 1,
+    meta: log.meta!,
+    members: [...group.members].map(([each, { host }]) => ({ member: each, host })),
+    leader: 1,
+    epoch: log.epoch,
+    executor: log.executor,
+    nextCell: log.nextCell,
+    nextAttempt: log.nextAttempt,
+    count: log.count,
+    open: log.openCells(),
+    decided: log.decided,
+    outputs: { first: 0, next: group.nextOutput, seen: group.seen, replied: group.replied },
+    unreplicated: [],
+    pinned: [],
+    stateBytes: 0,
+  };
+}
