@@ -334,3 +334,8 @@ class SlowCodeWatch:
         elif time.monotonic() - self.since >= self.seconds * 0.75:
             self.frame = None
             raise TooSlow(f'pickling it took longer than {self.seconds:g} s')
+
+
+def reduce_placeholder(pickler, obj):
+    """It moves on as what it is, and stays listed."""
+    return pickler.placeholder(obj._nbos_what, obj._nbos_reason)

@@ -428,6 +428,7 @@ def the_environment():
 OUT_OF_BAND_BYTES = 16 * 1024
 
 HANDLERS = {
+    Placeholder: reduce_placeholder,
     types.FunctionType: reduce_function,
     types.CodeType: reduce_code,
     types.CellType: reduce_cell,

@@ -51,7 +51,10 @@ def class_by_id(class_id):
 def declaration_of(cls):
     """What a class is made from, as plain values and classes."""
     if issubclass(cls, enum.Enum):
-        layout = [(name, member._value_) for name, member in cls.__members__.items()]
+        layout = [
+            (name, member._value_, data_of_member(cls._member_type_, member))
+            for name, member in cls.__members__.items()
+        ]
     else:
         slots = cls.__dict__.get('__slots__')
         layout = (slots,) if isinstance(slots, str) else slots if slots is None else tuple(slots)
@@ -66,6 +69,17 @@ def declaration_of(cls):
         'boundary': getattr(cls, '_boundary_', None),
         'orig_bases': vars(cls).get('__orig_bases__'),
     }
+
+
+def data_of_member(kind, member):
+    """What a member is besides being one: an int of an IntEnum; its value where it is no more."""
+    if kind is object:
+        return member._value_
+    try:
+        return str.__str__(member) if kind is str else kind.__new__(kind, member)
+    except Exception:
+        # made from several arguments, as a date is
+        return member._value_
 
 
 class ClassContent:
@@ -182,9 +196,16 @@ def make_enum(declared):
     space = meta.__prepare__(declared['name'], bases, **options)
     space['__module__'] = declared['module']
     space['__qualname__'] = declared['qualname']
-    for name, value in declared['layout']:
-        space[name] = value
-    return meta.__new__(meta, declared['name'], bases, space, **options)
+    for name, value, data in declared['layout']:
+        space[name] = data
+    cls = meta.__new__(meta, declared['name'], bases, space, **options)
+    for name, value, data in declared['layout']:
+        member = cls._member_map_[name]
+        if value is not data and member._value_ != value:
+            cls._value2member_map_.pop(member._value_, None)
+            member._value_ = value
+            cls._value2member_map_[value] = member
+    return cls
 
 
 def can_become(cls, declared):

@@ -114,7 +114,7 @@ def dump_all(question):
         items = [question.item(root) for root in roots]
         result = dump_roots(run, roots, items, careful)
         if reasons is None or len(roots) == 1:
-            reasons = reasons_of(run.registry, result)
+            reasons = reasons_of(run, result)
         finish_dump(run, result, reasons)
         dumps.append(result)
         question.add_links(result.findings.classes, result.findings.globals)
@@ -142,15 +142,19 @@ def dump_all(question):
             dump((root,))
 
 
-def reasons_of(registry, dump):
+def reasons_of(run, dump):
     """What is said of each root of a dump that was not carried whole."""
     reason = '; '.join(list(dict.fromkeys(dump.findings.notes))[:REASONS_SHOWN])
-    return {shown_name(registry, root): reason for root in dump.roots} if reason else {}
+    return {shown_name(run, root): reason for root in dump.roots} if reason else {}
 
 
-def shown_name(registry, root):
+def shown_name(run, root):
     kind, key = root
-    return key if kind == 'n' else f'class {registry.class_of(key).__qualname__}'
+    if kind == 'n':
+        return key
+    cls = run.registry.class_of(key)
+    bound = run.names.get(cls.__name__) is cls
+    return cls.__name__ if bound else f'class {cls.__qualname__}'
 
 
 def finish_dump(run, dump, reasons):
