@@ -62,6 +62,22 @@ class ExcludedNames:
         HELPER.excluded.update(value)
 
 
+@adapter('user-module')
+class UserModuleName:
+    """Whether a cell has imported the module under its own name, which is none of the units'."""
+
+    @staticmethod
+    def take():
+        return HELPER.shell.user_ns.get('nbos') is sys.modules.get('nbos', HELPER)
+
+    @staticmethod
+    def give(value):
+        if value:
+            HELPER.shell.user_ns['nbos'] = sys.modules['nbos']
+        else:
+            HELPER.shell.user_ns.pop('nbos', None)
+
+
 def user_output(cell=-1):
     """Shows the output of an earlier cell again, figures too.
 

@@ -49,8 +49,7 @@ class Kernel:
         self.directory = os.path.join(home, 'k')
         self.blobs = blobs
         os.makedirs(self.directory)
-        env = dict(os.environ, PYTHONHASHSEED='7', PYDEVD_DISABLE_FILE_VALIDATION='1',
-                   IPYTHONDIR=os.path.join(home, 'ipython'))
+        env = dict(os.environ, PYTHONHASHSEED='7',  IPYTHONDIR=os.path.join(home, 'ipython'))
         self.manager = KernelManager(kernel_name='python3', transport='ipc',
                                      ip=os.path.join(home, 'z'))
         self.manager.kernel_spec_manager.ensure_native_kernel = True
@@ -223,7 +222,9 @@ def text_of(reply, shown):
         # What a syntax error says depends on the version of Python.
         says = '' if reply['ename'] == 'SyntaxError' else ': ' + reply['evalue']
         text += (reply['ename'] + says).rstrip(': ')
-    return re.sub(r'^(CPU times|Wall time).*\n', '', text, flags=re.M).rstrip('\n')
+    text = re.sub(r'^(CPU times|Wall time).*\n', '', text, flags=re.M)
+    # A blank line ends a block of a scenario.
+    return re.sub(r'\n\s*\n', '\n', text).rstrip('\n')
 
 
 def run_scenario(path):
