@@ -93,7 +93,8 @@ export class Cells {
       });
     }
     for (const cell of cells) {
-      if (cell.state !== 'waiting') continue;
+      if (cell.state !== 'waiting' || cell.withdrawn) continue;
+      cell.withdrawn = true;
       this.propose(kernel, cell);
       this.#options.outcomes.abort(kernel, cell, reasonOf(cell), message);
     }
@@ -108,7 +109,7 @@ export class Cells {
     const waiting = kernel.waiting();
     const first = waiting[0];
     if (first === undefined) return false;
-    if (first.ticket !== 0) {
+    if (first.attempt !== 0 && first.ticket !== 0) {
       first.interrupt = true;
       return true;
     }
@@ -178,6 +179,7 @@ export function newCell(submit: SubmitEntry, link: ClientLink | undefined): Cell
     executedAt: 0,
     startedAt: 0,
     endedAt: 0,
+    withdrawn: false,
     interrupt: false,
     noticed: false,
     arrivedAt: performance.now(),

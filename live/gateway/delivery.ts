@@ -52,6 +52,7 @@ export class Delivery {
 
   close(): void {
     clearTimeout(this.#flushing);
+    this.#flush();
     for (const waiters of this.#waiters.values())
       for (const { timer } of waiters) clearTimeout(timer);
     this.#waiters.clear();

@@ -48,6 +48,8 @@ export interface Cell {
   executedAt: number;
   startedAt: number;
   endedAt: number;
+  /** taken back: it must not start any more */
+  withdrawn: boolean;
   /** interrupt it as soon as it has started */
   interrupt: boolean;
   noticed: boolean;
@@ -101,6 +103,8 @@ export class LiveKernel {
   readonly known = new Map<string, Cell>();
   readonly decided = new Map<number, Decided>();
   running: Cell | undefined;
+  /** core has chosen its executor; its START waits for the decision on the running cell */
+  deferred: Cell | undefined;
   nextCell = 0;
   nextAttempt = 1;
   count = 0;

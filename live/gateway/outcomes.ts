@@ -50,7 +50,7 @@ export class Outcomes {
 
   /** Core has bound GPUs for the cell: the executor's START goes into the log. */
   execute(effect: Execute): void {
-    const { loop, proposals } = this.#options;
+    const { loop } = this.#options;
     const { execution, ticket } = effect;
     const kernel = this.#options.kernelOf(effect.session);
     const cell = kernel?.cells.get(effect.cell);
@@ -66,14 +66,21 @@ export class Outcomes {
     this.#executions.set(execution, { kernel, cell });
     // Taken over from a gateway before this one: it runs already.
     if (runs || member === undefined) return;
+    cell.executor = member.member;
+    cell.devices = devicesOf(effect.devices);
+    // The log starts no cell before it has decided the one before.
+    if (kernel.running === undefined) this.#start(kernel, cell);
+    else kernel.deferred = cell;
+  }
+
+  #start(kernel: LiveKernel, cell: Cell): void {
+    const { proposals } = this.#options;
     if (!cell.proposed) {
       cell.proposed = true;
       proposals.propose(kernel, cell.submit, (error) => this.refused(kernel, cell, error));
     }
     cell.attempt = kernel.nextAttempt++;
     cell.epoch = ++kernel.epoch;
-    cell.executor = member.member;
-    cell.devices = devicesOf(effect.devices);
     if (cell.count === 0) cell.count = isCounted(cell.submit) ? ++kernel.count : kernel.count;
     const { attempt, epoch, executor, count, devices } = cell;
     const moves = kernel.executor !== 0 && kernel.executor !== executor;
@@ -83,6 +90,15 @@ export class Outcomes {
       { v: 1, type: 'start', cell: cell.cell, attempt, epoch, executor, count, devices, ...first },
       (error) => this.refused(kernel, cell, error),
     );
+  }
+
+  /** The running cell is decided: the next may start. */
+  #startDeferred(kernel: LiveKernel): void {
+    const cell = kernel.deferred;
+    if (cell === undefined || kernel.running !== undefined) return;
+    kernel.deferred = undefined;
+    if (cell.state === 'waiting' && !cell.withdrawn && cell.ticket !== 0 && !kernel.closing)
+      this.#start(kernel, cell);
   }
 
   /** Core gives a run up because its host is lost. */
@@ -243,20 +259,22 @@ export class Outcomes {
     delivery.afterOutputs(kernel, entry.executor, entry.lastOutput, () => {
       if (kernel.cells.get(cell.cell) !== cell) return;
       this.#decide(kernel, cell, entry, 'ended');
-      if (cell.ticket === 0) return;
       const { execution, ticket } = cell;
       this.#end(kernel, cell);
       const replyMs = loop.now() - cell.endedAt;
-      loop.post({ kind: 'execution-replied', execution, ticket, stateCommitMs: 0, replyMs });
+      if (ticket !== 0)
+        loop.post({ kind: 'execution-replied', execution, ticket, stateCommitMs: 0, replyMs });
+      this.#startDeferred(kernel);
     });
   }
 
   #abortApplied(kernel: LiveKernel, cell: Cell, entry: DecidedEntry): void {
     if (kernel.cells.get(cell.cell) !== cell) return;
     this.#decide(kernel, cell, entry, 'aborted');
-    this.#giveUp(kernel, cell);
     const stops = entry.type === 'abort' && entry.entry.reason !== 'stop-on-error';
     if (stops && cell.attempt > 0 && stopsOnError(cell.submit)) this.stopQueue(kernel);
+    this.#giveUp(kernel, cell);
+    this.#startDeferred(kernel);
   }
 
   /** Tells core that nothing comes of it any more. */
@@ -273,6 +291,7 @@ export class Outcomes {
     if (this.#executions.get(cell.execution)?.cell === cell)
       this.#executions.delete(cell.execution);
     cell.ticket = 0;
+    if (kernel.deferred === cell) kernel.deferred = undefined;
     if (kernel.running === cell) kernel.running = undefined;
   }
 

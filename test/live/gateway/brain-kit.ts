@@ -84,6 +84,8 @@ interface Received {
   content: Record<string, unknown>;
 }
 
+let nextId = 0;
+
 /** A notebook: keeps what it gets. */
 export class Client implements KernelClient {
   readonly user = USER;
@@ -92,7 +94,6 @@ export class Client implements KernelClient {
   readonly received: Received[] = [];
   closed = 0;
   attachment: Attachment | undefined;
-  #next = 0;
 
   constructor(session: string) {
     this.session = session;
@@ -118,7 +119,7 @@ export class Client implements KernelClient {
   /** Sends a request and returns its msg_id. */
   ask(type: string, content: object, metadata: object = {}, channel: Channel = 'shell'): string {
     const header = newHeader(type, this.session);
-    header.msg_id = `${this.session}-${this.#next++}`;
+    header.msg_id = `${this.session}-${nextId++}`;
     this.again(header, content, metadata, channel);
     return header.msg_id;
   }

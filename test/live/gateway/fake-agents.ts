@@ -35,6 +35,8 @@ interface FakeGroup {
   log: KernelLog;
   index: number;
   members: Map<number, FakeMember>;
+  /** members as the log has them, on any host */
+  addresses: Map<number, string>;
   nextOutput: number;
   outputs: FakeOutput[];
   seen: number;
@@ -155,7 +157,8 @@ export class FakeAgents implements Agents {
         return undefined;
       case 'change-members': {
         const group = this.#quorum(request.kernel);
-        if (request.remove !== undefined) group.members.delete(request.remove);
+        if (request.add !== undefined) group.addresses.set(request.add.member, request.add.host);
+        if (request.remove !== undefined) group.addresses.delete(request.remove);
         return undefined;
       }
       case 'interrupt':
@@ -177,12 +180,17 @@ export class FakeAgents implements Agents {
   #quorum(kernel: string): FakeGroup {
     const group = this.groups.get(kernel);
     if (group === undefined) throw new NbosError('kernel-unknown', `no kernel ${kernel} here`);
-    const alive = [...group.members.values()].filter(({ host }) => !this.#gone.has(host));
-    if (alive.length * 2 <= group.members.size) throw new NbosError('no-quorum', 'no majority');
+    const alive = [...group.addresses].filter(
+      ([member, host]) => group.members.has(member) && !this.#gone.has(host),
+    );
+    if (alive.length * 2 <= group.addresses.size) throw new NbosError('no-quorum', 'no majority');
     return group;
   }
 
-  #start(host: string, { meta, member }: Extract<GatewayRequest, { t: 'start-replica' }>): void {
+  #start(
+    host: string,
+    { meta, member, members, joins }: Extract<GatewayRequest, { t: 'start-replica' }>,
+  ): void {
     const { kernel } = meta;
     let group = this.groups.get(kernel);
     if (group === undefined) {
@@ -190,6 +198,7 @@ export class FakeAgents implements Agents {
         log: new KernelLog(),
         index: 0,
         members: new Map(),
+        addresses: new Map(),
         nextOutput: 0,
         outputs: [],
         seen: -1,
@@ -199,6 +208,7 @@ export class FakeAgents implements Agents {
       this.groups.set(kernel, group);
       this.apply(kernel, { v: 1, type: 'create', meta });
     }
+    if (!joins) for (const each of members) group.addresses.set(each.member, each.host);
     group.members.set(member, { host, process: 'starting' });
     setTimeout(() => this.#started(kernel, member), this.startMs);
   }
@@ -343,7 +353,7 @@ function reportOf(kernel: string, group: FakeGroup, member: number): KernelRepor
     process,
     pid: 1,
     meta: log.meta!,
-    members: [...group.members].map(([each, { host }]) => ({ member: each, host })),
+    members: [...group.addresses].map(([each, host]) => ({ member: each, host })),
     leader: 1,
     epoch: log.epoch,
     executor: log.executor,
