@@ -120,6 +120,7 @@ export class ReplicaProcess {
     this.#up = false;
     this.#told = false;
     this.#startedAt = this.#of.now();
+    this.#loading = [];
     this.#lane = Promise.resolve();
     this.#syncing = undefined;
     this.#applyUntil = Number.POSITIVE_INFINITY;
@@ -157,6 +158,7 @@ export class ReplicaProcess {
 
   #died(exit: string): void {
     const early = !this.#up;
+    this.#blame(exit);
     this.#discard(undefined);
     if (early) {
       this.#again(exit);
@@ -222,11 +224,11 @@ export class ReplicaProcess {
   tick(): void {
     const now = this.#of.now();
     if (this.#restartAt !== undefined && now >= this.#restartAt) this.#begin(false);
-    else if (now >= this.#applyUntil) {
-      this.#oneByOne = true;
-      this.#discard(new NbosError('kernel-timeout', 'taking over changed state took too long'));
-      this.#again('taking over changed state took too long');
-    } else if (this.#syncAt > 0 && now >= this.#syncAt) this.#sync();
+    else if (now >= this.#applyUntil)
+      this.#takeOverFailed(
+        new NbosError('kernel-timeout', 'taking over changed state took too long'),
+      );
+    else if (this.#syncAt > 0 && now >= this.#syncAt) this.#sync();
   }
 
   /** The table changed by another's doing: taken over with the next tick. */
@@ -335,24 +337,27 @@ export class ReplicaProcess {
     }
   }
 
-  /** State that cannot be had yet is asked for again; what ends the process is found and left out. */
+  /** State that cannot be had yet is asked for again; else a fresh process is tried. */
   #takeOverFailed(error: unknown): void {
-    const loading = this.#loading;
-    this.#loading = [];
-    if (loading.length === 0) {
+    if (this.#loading.length === 0) {
       this.#of.log.warn({ kernel: this.#of.kernel, err: error }, 'state cannot be had yet');
       this.#syncAt = this.#of.now() + this.#of.limits.restartMs;
       return;
     }
-    const [only] = loading;
-    if (this.#oneByOne && only !== undefined) {
-      const message = error instanceof Error ? error.message : String(error);
-      this.#quarantine.set(`${only.id}@${only.version}`, message);
-    }
-    this.#oneByOne = true;
+    this.#blame(error instanceof Error ? error.message : String(error));
     this.#discard(error);
-    this.#failures = Math.min(this.#failures, 1);
     this.#again('it could not take over changed state');
+  }
+
+  /** What ended a process while it was loaded is found by loading one at a time, and left out. */
+  #blame(message: string): void {
+    const loading = this.#loading;
+    if (loading.length === 0) return;
+    this.#loading = [];
+    if (this.#oneByOne)
+      for (const { id, version } of loading) this.#quarantine.set(`${id}@${version}`, message);
+    this.#oneByOne = true;
+    this.#failures = 0;
   }
 
   #inStep(): void {

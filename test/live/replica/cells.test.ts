@@ -1,60 +1,8 @@
 // time-limit: 120 s
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { checkHistory } from '../../../live/log/history-check.ts';
-import type { AgentNotice, AppliedEntry } from '../../../live/wire/messages.ts';
-import { startOf, submitOf, World, type WorldOptions } from './world.ts';
-
-type Ended = Extract<AppliedEntry, { type: 'end' | 'abort' }>;
-
-async function started(options: Partial<WorldOptions> = {}): Promise<World> {
-  const world = new World({ seed: 1, ...options });
-  await Promise.all([...world.hosts.map((host) => host.start()), world.run(30)]);
-  const ready = (): boolean =>
-    world.hosts.every((host) =>
-      notices(world, 'replica-ready').some(([name]) => name === host.name),
-    );
-  assert.ok(await world.run(5_000, ready), 'all replicas are ready');
-  return world;
-}
-
-function notices<Kind extends AgentNotice['t']>(
-  world: World,
-  kind: Kind,
-): [string, Extract<AgentNotice, { t: Kind }>][] {
-  return world.told.flatMap(({ host, notice }) =>
-    notice.t === kind ? [[host, notice as Extract<AgentNotice, { t: Kind }>]] : [],
-  );
-}
-
-function decisionOf(world: World, cell: number): Ended | undefined {
-  for (const [, { entry }] of notices(world, 'applied')) {
-    if (entry.type === 'end' && entry.cell === cell && entry.won) return entry;
-    if (entry.type === 'abort' && entry.entry.cell === cell && entry.won) return entry;
-  }
-  return undefined;
-}
-
-let epoch = 0;
-
-async function runCell(
-  world: World,
-  cell: number,
-  code: string,
-  executor: number,
-  ms = 20_000,
-): Promise<Ended | undefined> {
-  const host = world.hosts.find(({ member }) => member === executor)!;
-  const entries = [submitOf(cell, code), startOf(cell, cell + 1, ++epoch, executor)];
-  host.replica!.propose(entries).catch((error) => world.warnings.push(`propose: ${error}`));
-  await world.run(ms, () => decisionOf(world, cell) !== undefined);
-  return decisionOf(world, cell);
-}
-
-function sound(world: World): void {
-  const violations = checkHistory(world.histories(), world.witness, { settled: true });
-  assert.equal(violations, [], world.warnings.join('\n'));
-}
+import { decisionOf, nextEpoch, notices, runCell, sound, started } from './driver.ts';
+import { startOf, submitOf } from './world.ts';
 
 test('a cell runs once and its state reaches every standby', async () => {
   const world = await started();
@@ -64,7 +12,7 @@ test('a cell runs once and its state reaches every standby', async () => {
   await world.run(1_000);
   for (const host of world.hosts) assert.equal([...host.python!.vars], [['x', 5]]);
   assert.is(notices(world, 'output').length, 1);
-  sound(world);
+  await sound(world);
   await world.close();
 });
 
@@ -74,7 +22,7 @@ test('cells move between hosts with their variables', async () => {
     assert.is((await runCell(world, cell, 'x+=1', 1 + (cell % 3)))?.type, 'end');
   await world.run(1_000);
   for (const host of world.hosts) assert.equal([...host.python!.vars], [['x', 12]]);
-  sound(world);
+  await sound(world);
   await world.close();
 });
 
@@ -89,7 +37,145 @@ test('a process that dies ends its cell with an error, and the next sees what wa
   assert.is((await runCell(world, 2, 'x+=10', 1))?.type, 'end');
   await world.run(1_000);
   for (const host of world.hosts) assert.equal([...host.python!.vars], [['x', 11]]);
-  sound(world);
+  await sound(world);
+  await world.close();
+});
+
+test('a former executor with threads starts over from the table', async () => {
+  const world = await started();
+  await runCell(world, 0, 'x=1;thread', 1);
+  const before = world.hosts[0]!.python;
+  await runCell(world, 1, 'x+=1', 2);
+  await world.run(1_000);
+  assert.is.not(world.hosts[0]!.python, before);
+  for (const host of world.hosts) assert.equal([...host.python!.vars], [['x', 2]]);
+  await world.close();
+});
+
+test('changes between cells become entries, and each is told once', async () => {
+  const world = await started();
+  await runCell(world, 0, 'x=1', 1);
+  world.hosts[0]!.python!.vars.set('y', 7);
+  await world.run(3_000);
+  for (const host of world.hosts) assert.is(host.python!.vars.get('y'), 7);
+  await runCell(world, 1, 'z=1', 2);
+  await world.run(1_000);
+  for (const host of world.hosts) assert.is(host.python!.vars.size, 3);
+  await sound(world);
+  await world.close();
+});
+
+test('a save inside a cell outlives the death of its process', async () => {
+  const world = await started();
+  await runCell(world, 0, 'x=1;save;sleep 100;x=2;die', 1);
+  await runCell(world, 1, 'y=1', 2);
+  await world.run(1_000);
+  for (const host of world.hosts) assert.is(host.python!.vars.get('x'), 1);
+  await world.close();
+});
+
+test('a yielded cell runs elsewhere, once', async () => {
+  const world = await started();
+  world.hosts[0]!.replica!.fault({ kind: 'yield-next', kernel: 'k1', times: 1 });
+  const { replica } = world.hosts[0]!;
+  await Promise.race([
+    replica!.propose([submitOf(0, 'x=1'), startOf(0, 1, nextEpoch(), 1)]),
+    world.run(5_000, () => notices(world, 'yielded').length > 0),
+  ]);
+  assert.ok(await world.run(5_000, () => notices(world, 'yielded').length === 3));
+  replica!.propose([startOf(0, 2, nextEpoch(), 2)]).catch(assert.unreachable);
+  assert.ok(await world.run(5_000, () => decisionOf(world, 0)?.type === 'end'));
+  assert.equal(world.witness, ['cell-0']);
+  await sound(world);
+  await world.close();
+});
+
+test('a fault ends the process of the next cell', async () => {
+  const world = await started();
+  world.hosts[0]!.replica!.fault({ kind: 'fail-next', kernel: 'k1' });
+  assert.is((await runCell(world, 0, 'x=1;sleep 50', 1))?.type, 'abort');
+  assert.is((await runCell(world, 1, 'x=2', 1))?.type, 'end');
+  await sound(world);
+  await world.close();
+});
+
+test('a restart empties the state, and aborts what was open', async () => {
+  const world = await started();
+  await runCell(world, 0, 'x=1', 1);
+  const { replica } = world.hosts[1]!;
+  const entries = [submitOf(1, 'sleep 5000'), startOf(1, 2, nextEpoch(), 1), submitOf(2, 'x=3')];
+  replica!.propose(entries).catch(assert.unreachable);
+  await world.run(500);
+  replica!.propose([{ v: 1, type: 'reset', epoch: nextEpoch() }]).catch(assert.unreachable);
+  await world.run(2_000);
+  for (const host of world.hosts) {
+    assert.is(host.python!.vars.size, 0);
+    assert.is(host.replica!.position().process, 'ready');
+    assert.is(host.replica!.report().open.length, 0);
+    assert.is(host.replica!.report().decided.length, 3);
+  }
+  assert.is((await runCell(world, 3, 'y=1', 2))?.type, 'end');
+  await sound(world);
+  await world.close();
+});
+
+test('an interrupt before the process is reached ends the cell', async () => {
+  const world = await started();
+  const [first] = world.hosts;
+  first!.pythonOf.startMs = 5_000;
+  first!.replica!.fault({ kind: 'kill-replica', kernel: 'k1', member: 1 });
+  const ended = runCell(world, 0, 'x=1', 1, 3_000);
+  world.after(500, () => void first!.replica!.interrupt());
+  const decision = await ended;
+  assert.is((decision as { entry: { reason: string } }).entry.reason, 'interrupted');
+  assert.equal(world.witness, []);
+  await world.close();
+});
+
+test('a unit that ends every process that loads it is left out and told', async () => {
+  const world = await started();
+  world.hosts[2]!.pythonOf.poison = new Set(['bad']);
+  await runCell(world, 0, 'good=1;bad=2;other=3', 1);
+  await world.run(10_000);
+  assert.equal([...world.hosts[2]!.python!.vars.keys()].sort(), ['good', 'other']);
+  assert.is(world.hosts[2]!.replica!.position().process, 'ready');
+  const [told] = world.hosts[2]!.replica!.report().unreplicated;
+  assert.is(told?.name, 'bad');
+  await world.close();
+});
+
+test('a process that never starts is given up, and its cells fail', async () => {
+  const world = await started();
+  const [first] = world.hosts;
+  first!.makePython = (python) => {
+    python.start = async () => {
+      throw new Error('no module named ipykernel');
+    };
+    return python;
+  };
+  first!.replica!.fault({ kind: 'kill-replica', kernel: 'k1', member: 1 });
+  const decision = await runCell(world, 0, 'x=1', 1, 60_000);
+  assert.match((decision as { entry: { message: string } }).entry.message, /no module named/);
+  assert.is(notices(world, 'replica-failed')[0]?.[1].code, 'kernel-failed');
+  assert.is((await runCell(world, 1, 'x=1', 2))?.type, 'end');
+  await sound(world);
+  await world.close();
+});
+
+test('a standby prints nothing, and messages wait for a process that starts', async () => {
+  const world = await started();
+  await runCell(world, 0, 'x=1', 1);
+  const python = world.hosts[1]!.python!;
+  python.print(new Uint8Array());
+  assert.is(notices(world, 'output').length, 0);
+  world.hosts[0]!.python!.print(new Uint8Array());
+  assert.is(notices(world, 'output')[0]?.[1].cell, -1);
+  world.hosts[0]!.replica!.fault({ kind: 'kill-replica', kernel: 'k1', member: 1 });
+  const part = new Uint8Array();
+  const message = { header: part, parent: part, metadata: part, content: part, buffers: [] };
+  world.hosts[0]!.replica!.toKernel('shell', message);
+  await world.run(1_000);
+  assert.equal(world.hosts[0]!.python!.sent, ['shell']);
   await world.close();
 });
 

@@ -145,6 +145,7 @@ export class Host {
   replica: Replica | undefined;
   python: FakePython | undefined;
   pythonOf: PythonOf;
+  makePython: (python: FakePython) => FakePython = (python) => python;
   readonly contact = new Map<string, number>();
   #life = 0;
 
@@ -227,7 +228,7 @@ export class Host {
         warn: (fields, text) => world.warnings.push(`${this.name} ${text} ${say(fields)}`),
         error: (fields, text) => world.warnings.push(`${this.name} ERROR ${text} ${say(fields)}`),
       },
-      makeRuntime: () => (this.python = new FakePython(this.pythonOf)),
+      makeRuntime: () => (this.python = this.makePython(new FakePython(this.pythonOf))),
       niced: false,
       random: world.random,
       now: () => world.now,
@@ -290,6 +291,8 @@ export class FakeStore {
   #update(kernel: string, update: StoredUpdate): void {
     const group = this.groups.get(kernel)!;
     if (update.identity !== undefined) group.identity = update.identity;
+    if (update.restored)
+      for (const index of this.#ever.keys()) if (index > this.#commit) this.#ever.delete(index);
     if (update.hardState !== undefined) group.hardState = update.hardState;
     if (update.snapshot !== undefined) group.snapshot = update.snapshot;
     if (update.restored) group.entries = [];

@@ -1,0 +1,120 @@
+// time-limit: 240 s
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { KernelLog } from '../../../live/log/kernel-log.ts';
+import { sound, started } from './driver.ts';
+import { FakeGateway } from './fake-gateway.ts';
+import type { Host, World } from './world.ts';
+
+const SEEDS = Number(process.env['NBOS_SEEDS'] ?? 25);
+const ONLY = process.env['NBOS_SEED'];
+const CELLS = 30;
+
+const CODE = [
+  'x+=1',
+  'x+=1;print;sleep 40',
+  'y=2;save;sleep 300',
+  'del y;z+=1',
+  'x+=1;die',
+  'w=3;thread',
+];
+
+/** Something breaks, and is whole again a while later. */
+function breakSomething(world: World): void {
+  const { random } = world;
+  const host = world.hosts[Math.floor(random() * world.hosts.length)]!;
+  const ms = 200 + Math.floor(random() * 4_000);
+  if (!host.up) return;
+  const what = random();
+  if (what < 0.25) restartAfter(world, host, ms);
+  else if (what < 0.45) {
+    world.partition(host.name);
+    world.cut.add(`gateway>${host.name}`);
+    world.after(ms, () => world.heal());
+  } else if (what < 0.6) world.partition(host.name);
+  else if (what < 0.75) host.python?.die('signal 9');
+  else if (what < 0.85) {
+    host.store.failing = true;
+    world.after(ms, () => {
+      host.store.failing = false;
+      if (host.up) restartAfter(world, host, 500);
+    });
+  } else if (what < 0.95)
+    host.replica?.fault({ kind: 'yield-next', kernel: 'k1', times: 1 + Math.floor(random() * 3) });
+  else world.heal();
+}
+
+function restartAfter(world: World, host: Host, ms: number): void {
+  host.kill();
+  world.after(ms, () => {
+    if (!host.up) void host.restart();
+  });
+}
+
+async function storm(seed: number): Promise<void> {
+  const limits = {
+    group: { ...(await import('./world.ts')).GROUP_LIMITS, snapshotEntries: 40, keptEntries: 8 },
+  };
+  const world = await started({ seed, loss: 0.02, delayMs: 1 + (seed % 5), limits });
+  const gateway = new FakeGateway(world);
+  for (let cell = 0; cell < CELLS; cell++)
+    gateway.submit(CODE[Math.floor(world.random() * CODE.length)]!);
+  for (let blow = 0; blow < 40 && gateway.decided < CELLS; blow++) {
+    breakSomething(world);
+    await world.run(100 + world.random() * 1_500);
+  }
+  world.heal();
+  for (const host of world.hosts) {
+    host.store.failing = false;
+    if (!host.up) await Promise.all([host.restart(), world.run(5)]);
+  }
+  await world.run(6_000);
+  for (const host of world.hosts) if (host.up) restartIfStopped(world, host);
+  const done = await world.run(240_000, () => gateway.decided === CELLS);
+  assert.ok(
+    done,
+    `${gateway.decided} of ${CELLS} cells decided\n${world.warnings.slice(-20).join('\n')}`,
+  );
+  await world.run(5_000);
+  await sound(world);
+  inStep(world);
+  await world.close();
+}
+
+function restartIfStopped(world: World, host: Host): void {
+  if (host.replica?.position().process === 'dead') restartAfter(world, host, 100);
+}
+
+/** Every process holds exactly what the log says. */
+function inStep(world: World): void {
+  const log = new KernelLog();
+  const entries = new Map(
+    world.histories().flatMap(({ entries }) => entries.map((e) => [e.index, e.entry])),
+  );
+  for (const index of [...entries.keys()].sort((a, b) => a - b))
+    log.apply(index, entries.get(index)!);
+  const want = Object.fromEntries(
+    [...log.units.values()].map(({ id, skeleton }) => [
+      id,
+      JSON.parse(Buffer.from(skeleton.inline!, 'base64').toString()),
+    ]),
+  );
+  for (const host of world.hosts)
+    assert.equal(Object.fromEntries(host.python!.vars), want, host.name);
+}
+
+for (const seed of ONLY === undefined
+  ? Array.from({ length: SEEDS }, (_, at) => at + 1)
+  : [Number(ONLY)])
+  test(`seed ${seed}: no cell is lost or run twice`, async () => {
+    try {
+      await storm(seed);
+    } catch (error) {
+      process.stderr.write(
+        `repeat with NBOS_SEED=${seed} npx tsx test/live/replica/storm.test.ts\n`,
+      );
+      throw error;
+    }
+  });
+
+test.run();
