@@ -1,5 +1,5 @@
 import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
-import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, link, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { curveKeyPair } from 'zeromq';
 import { NbosError } from '../../core/errors.ts';
@@ -29,8 +29,9 @@ export async function keyPair(folder: string, name: string): Promise<KeyPair> {
   const path = join(folder, `${name}.key`);
   const text = await readFile(path, 'utf8').catch(() => undefined);
   if (text !== undefined) return parsePair(path, text);
-  const pair = curveKeyPair();
-  await writeWhole(path, `${JSON.stringify({ v: KEY_FORMAT, ...pair })}\n`);
+  await writeFirst(path, `${JSON.stringify({ v: KEY_FORMAT, ...curveKeyPair() })}\n`);
+  // Another process may have made it meanwhile: what is there now is what all use.
+  const pair = parsePair(path, await readFile(path, 'utf8'));
   await writeWhole(join(folder, `${name}.pub`), `${pair.publicKey}\n`);
   return pair;
 }
@@ -132,8 +133,23 @@ function assertName(name: string): void {
   );
 }
 
+/** Writes a whole file, unless there is one. */
+async function writeFirst(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${process.pid}-${++written}.tmp`;
+  await writeFile(temporary, text, { mode: 0o600 });
+  try {
+    await link(temporary, path);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+let written = 0;
+
 async function writeWhole(path: string, text: string): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
+  const temporary = `${path}.${process.pid}-${++written}.tmp`;
   await writeFile(temporary, text, { mode: 0o600 });
   await chmod(temporary, 0o600);
   await rename(temporary, path);
