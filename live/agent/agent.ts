@@ -94,6 +94,8 @@ class RunningAgent implements Agent {
     await replicas.recover();
     await this.#removeStrayBlobs(blobs, replicas);
     this.#greet(replicas, processes);
+    for (const [kernel, { code, message }] of replicas.unusable())
+      tell({ t: 'replica-failed', kernel, member: 0, code, message });
     this.#delay.enable();
     this.#timers = [
       setInterval(() => this.#tick(), this.#limits.tickMs),

@@ -116,7 +116,7 @@ export class BlobFiles {
     bytes: number,
   ) {
     try {
-      if (this.#full) throw new Error('no space left (injected)');
+      if (this.#full) throw diskError('no space left (injected)', part.path);
       await part.file.datasync();
       await part.file.close();
       await this.#removing.get(`${kernel}/${hash}`);
@@ -124,7 +124,7 @@ export class BlobFiles {
       await syncFolder(this.directory(kernel));
     } catch (error) {
       await this.discard(part);
-      throw diskError((error as Error).message, part.path);
+      throw error instanceof NbosError ? error : diskError((error as Error).message, part.path);
     }
     const known = { bytes, durable: true, kept: false, until: performance.now() + FRESH_MS };
     this.#of(kernel).set(hash, known);

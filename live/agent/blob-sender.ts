@@ -139,7 +139,7 @@ export class BlobSender {
         const chunk = Buffer.allocUnsafeSlow(bytes);
         const { bytesRead } = await file.read(chunk, 0, bytes, offset);
         if (transfer.failed !== undefined) return;
-        if (bytesRead < bytes) throw new Error('the file is shorter than it was');
+        if (bytesRead < bytes) throw refused(host, hash, 'the file is shorter than it was');
         const sent = this.#carry(host, { t: 'blob', kernel, hash, offset, total }, [chunk]);
         if (!sent) throw unreachable(host, 'there is no link');
       }

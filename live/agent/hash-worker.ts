@@ -21,7 +21,7 @@ parentPort.on('message', ({ id, path, upTo, last }) => {
     }
     while (file.at < upTo) {
       const got = fs.readSync(file.fd, piece, 0, Math.min(piece.length, upTo - file.at), file.at);
-      if (got === 0) throw new Error('the file is shorter than it was');
+      if (got === 0) throw 'the file is shorter than it was';
       file.hash.update(piece.subarray(0, got));
       file.at += got;
     }

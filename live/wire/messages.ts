@@ -21,7 +21,7 @@ export interface MemberAddress {
   host: string;
 }
 
-// ---- gateway → agent: requests, each answered by {ok: true, …} or {ok: false, code, message} ----
+// Gateway → agent: requests, each answered by {ok: true, …} or {ok: false, code, message}.
 
 export type GatewayRequest =
   /** `members`: all first members with their hosts, or the current ones when `joins`. Answered once
@@ -60,7 +60,7 @@ export type AgentFault =
   | { kind: 'slow'; delayMs: number; forMs: number }
   | { kind: 'disk-full'; forMs: number };
 
-// ---- gateway → agent: without an answer ----
+// Gateway → agent, without an answer.
 
 export type GatewayNotice =
   /** First word to an agent that said hello: who else there is. Sent again when that changes. */
@@ -68,8 +68,8 @@ export type GatewayNotice =
   /** A client's message for the kernel's process. Frames: header, parent, metadata, content, buffers… */
   | { t: 'to-kernel'; kernel: string; member: number; channel: 'shell' | 'control' | 'stdin' }
   /**
-   * All clients have outputs up to this number; the agent may forget those of ended cells. The reply
-   * of cell `replied`, and of those before it, has left.
+   * All clients have outputs up to this number; the agent may forget those of ended cells. The
+   * reply of cell `replied`, and of those before it, has left.
    */
   | { t: 'outputs-seen'; kernel: string; upTo: number; replied?: number }
   | { t: 'gateway-beat'; at: number };
@@ -82,7 +82,7 @@ export interface HostAddress {
   key: string;
 }
 
-// ---- agent → gateway ----
+// Agent → gateway.
 
 export type AgentNotice =
   | AgentHello
@@ -203,7 +203,7 @@ export interface DecidedCell {
   entry: Extract<AppliedEntry, { type: 'end' | 'abort' }>;
 }
 
-// ---- agent ↔ agent ----
+// Agent ↔ agent.
 
 export type PeerMessage =
   | { t: 'peer-hello'; v: number; host: string }

@@ -69,7 +69,7 @@ test('what is no message of a member is left out, the rest is taken', () => {
   const { groups, frames } = packGroups([
     { kernel: 'k', messages: [append([entry(1, 'x')]), heartbeat(1)] },
   ]);
-  const [{ messages }] = groups as [{ messages: Record<string, unknown>[] }];
+  const messages = groups[0]!.messages as Record<string, unknown>[];
   const entries = (change: object) => [
     { ...messages[0], entries: [{ ...(messages[0]!['entries'] as object[])[0], ...change }] },
   ];

@@ -21,7 +21,7 @@ import { LinkClient } from '../../../live/wire/link-client.ts';
 import type { AgentHello, AgentNotice } from '../../../live/wire/messages.ts';
 import { answerError, answerOk } from '../../../live/wire/requests.ts';
 import { gatewayWords } from '../../../live/wire/shapes.ts';
-import { eventually } from './eventually.ts';
+import { errorOf, eventually } from './eventually.ts';
 
 const log = pino({ level: 'silent' });
 
@@ -159,16 +159,16 @@ test('requests are answered, refused with their code, or run out of time', async
   });
   await eventually(() => hellos.length === 1);
   assert.equal(await links.request('h1', { t: 'report' }), ['report']);
-  const refused = await links.request('h1', { t: 'stop-pooled', pooled: 'p' }).catch((e) => e);
+  const refused = await errorOf(links.request('h1', { t: 'stop-pooled', pooled: 'p' }));
   assert.is(refused.code, 'agent-failed');
   assert.is(refused.message, 'no such process');
   const slow = links.request('h1', { t: 'interrupt', kernel: 'k', member: 1 }, 50);
-  assert.is((await slow.catch((e) => e)).code, 'link-timeout');
-  const nobody = await links.request('h9', { t: 'report' }).catch((e) => e);
+  assert.is((await errorOf(slow)).code, 'link-timeout');
+  const nobody = await errorOf(links.request('h9', { t: 'report' }));
   assert.is(nobody.code, 'link-lost');
   const cut = links.request('h1', { t: 'interrupt', kernel: 'k', member: 1 }, 5000);
   links.drop('h1');
-  assert.is((await cut.catch((e) => e)).code, 'link-lost');
+  assert.is((await errorOf(cut)).code, 'link-lost');
   client.close();
   links.close();
 });
