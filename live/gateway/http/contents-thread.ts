@@ -33,7 +33,7 @@ const shown = (bytes, as, format) => {
   const text = format === 'base64' ? undefined : asText(bytes);
   if (text !== undefined)
     return { format: 'text', mimetype: 'text/plain', json: JSON.stringify(text) };
-  if (format === 'text') throw new Error('it is not UTF-8 encoded');
+  if (format === 'text') return { error: 'it is not UTF-8 encoded' };
   const json = JSON.stringify(Buffer.from(bytes).toString('base64'));
   return { format: 'base64', mimetype: 'application/octet-stream', json };
 };

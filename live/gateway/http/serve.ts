@@ -136,7 +136,6 @@ function countGarbage(server: Server, metrics: HttpMetrics): void {
     socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
   };
   server.on('clientError', refuse);
-  server.on('tlsClientError', () => metrics.refused.inc({ why: 'garbage' }));
   server.on('drop', () => metrics.refused.inc({ why: 'limit' }));
   server.on('connect', (_: IncomingMessage, socket: Duplex) => {
     metrics.refused.inc({ why: 'garbage' });
