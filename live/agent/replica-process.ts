@@ -316,6 +316,8 @@ export class ReplicaProcess {
     if (!mine()) return;
     this.#loading = [];
     this.#applyUntil = Number.POSITIVE_INFINITY;
+    // Upgraded packages that it has loaded would mix with their new files.
+    if (result.outdated?.length) return this.restart();
     this.took({ ...NOTHING, units: now, dropped });
     this.#note(now, dropped, result);
   }

@@ -1,5 +1,6 @@
 import { delimiter, join } from 'node:path';
 import { NbosError } from '../../../core/errors.ts';
+import type { PackagePlace } from './packages.ts';
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -22,6 +23,15 @@ const INHERITED = new Set([
   'PYTHONPATH',
   'PYTHONWARNINGS',
   'VIRTUAL_ENV',
+  'PIP_CERT',
+  'PIP_CONFIG_FILE',
+  'PIP_EXTRA_INDEX_URL',
+  'PIP_FIND_LINKS',
+  'PIP_INDEX_URL',
+  'PIP_NO_INDEX',
+  'PIP_TRUSTED_HOST',
+  'UV_DEFAULT_INDEX',
+  'UV_INDEX_URL',
   'JUPYTER_PATH',
   'JUPYTER_DATA_DIR',
   'IPYTHONDIR',
@@ -44,6 +54,8 @@ const INHERITED = new Set([
 const INHERITED_PREFIXES = ['LC_', 'CONDA_', 'SSL_', 'XDG_', 'REQUESTS_CA_', 'CURL_CA_'];
 const PROXIES = /^(https?|ftp|no|all)_proxy$/i;
 const SECRETS = /TOKEN|SECRET|PASSWORD|CREDENTIAL/i;
+/** An index with a password in its address. */
+const SECRET_ADDRESS = /:\/\/[^/\s]*@/;
 
 /** Names that a kernelspec or a client may not set: they decide what runs, or which GPUs are seen. */
 const RESERVED =
@@ -62,11 +74,13 @@ export interface EnvironmentOptions {
   hashSeed: number;
   /** the interpreter's user site, which PYTHONUSERBASE would hide; '' for none */
   userSite: string;
+  /** where a Python kernel's packages go; left out for other kernels */
+  place?: PackagePlace;
 }
 
 /** The whole environment of a kernel process. */
 export function kernelEnvironment(options: EnvironmentOptions): Record<string, string> {
-  const { kernel, workspace, hashSeed, userSite } = options;
+  const { kernel, workspace, hashSeed, userSite, place } = options;
   const environment = inheritedEnvironment(options.outer);
   for (const [name, value] of Object.entries(kernel))
     if (!RESERVED.test(name)) environment[name] = value;
@@ -76,6 +90,10 @@ export function kernelEnvironment(options: EnvironmentOptions): Record<string, s
   // Without it the debugger warns of frozen modules in every kernel.
   environment['PYDEVD_DISABLE_FILE_VALIDATION'] ??= '1';
   if (workspace !== '') environment['PYTHONUSERBASE'] = userBase(workspace);
+  if (place !== undefined) {
+    environment['VIRTUAL_ENV'] = place.prefix;
+    environment['PATH'] = [...place.bins, environment['PATH'] ?? ''].join(delimiter);
+  }
   if (userSite !== '' && workspace !== '') {
     const path = environment['PYTHONPATH'];
     environment['PYTHONPATH'] = path ? `${path}${delimiter}${userSite}` : userSite;
@@ -87,7 +105,7 @@ export function kernelEnvironment(options: EnvironmentOptions): Record<string, s
 export function inheritedEnvironment(outer: Variables): Record<string, string> {
   const environment: Record<string, string> = {};
   for (const [name, value] of Object.entries(outer))
-    if (value !== undefined && isInherited(name)) environment[name] = value;
+    if (value !== undefined && isInherited(name, value)) environment[name] = value;
   return environment;
 }
 
@@ -96,7 +114,8 @@ export function userBase(workspace: string): string {
   return join(workspace, '.nbos', 'python');
 }
 
-function isInherited(name: string): boolean {
+function isInherited(name: string, value: string): boolean {
+  if (/^(PIP|UV)_/.test(name) && SECRET_ADDRESS.test(value)) return false;
   if (INHERITED.has(name) || PROXIES.test(name)) return true;
   return INHERITED_PREFIXES.some((prefix) => name.startsWith(prefix)) && !SECRETS.test(name);
 }

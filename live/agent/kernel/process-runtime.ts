@@ -5,17 +5,10 @@ import { parseObject, readField } from '../../jupyter/fields.ts';
 import { bytesOf } from '../../jupyter/headers.ts';
 import type { JupyterMessage } from '../../jupyter/message.ts';
 import type { Delta } from '../../log/entries.ts';
-import {
-  BareKernel,
-  died,
-  KERNEL_LIMITS,
-  type KernelLimits,
-  type Log,
-  type Parent,
-} from './bare-kernel.ts';
+import { BareKernel, died, KERNEL_LIMITS, type KernelLimits, type Parent } from './bare-kernel.ts';
 import { requestOf } from './cell-request.ts';
 import type { KernelChannel } from './client.ts';
-import { kernelEnvironment } from './environment.ts';
+import { type LaunchHost, launchOf } from './launch.ts';
 import { canPrioritize } from './process.ts';
 import { isRecordName, pickRecord, spoolHome } from './records.ts';
 import type {
@@ -29,17 +22,10 @@ import type {
 import { withoutMuchInline } from './state-files.ts';
 
 /** What all kernel processes of a host share. */
-export interface RuntimeHost {
-  /** the environment that kernels take the allowed part of */
-  outer: Readonly<Record<string, string | undefined>>;
-  /** directory that all replicas share, '' for none */
-  workspace: string;
-  /** of the interpreter, see python.ts; '' for none */
-  userSite: string;
+export interface RuntimeHost extends LaunchHost {
   /** most bytes of state of a kernel, 0 for no limit */
-  quotaBytes: number;
-  limits?: Partial<KernelLimits>;
-  log: Log;
+  readonly quotaBytes: number;
+  readonly limits?: Partial<KernelLimits>;
 }
 
 /** Between two cells only messages of these kinds can be worth keeping when their parent is ours. */
@@ -106,7 +92,8 @@ export class ProcessRuntime implements KernelRuntime {
     await mkdir(blobs, { recursive: true, mode: 0o700 });
     if (niced && !(await canPrioritize())) await pause(this.#limits.standbyDelayMs);
     if (this.#stopping) throw died('it was stopped while it started');
-    const kernel = this.#takePooled() ?? this.#fresh();
+    const kernel = this.#takePooled() ?? (await this.#fresh());
+    if (this.#stopping) throw died('it was stopped while it started');
     this.#kernel = kernel;
     kernel.handlers = {
       message: (channel, message, parent) => this.#message(channel, message, parent),
@@ -127,24 +114,15 @@ export class ProcessRuntime implements KernelRuntime {
     return taken?.dead === '' ? taken : undefined;
   }
 
-  #fresh(): BareKernel {
+  async #fresh(): Promise<BareKernel> {
     const { meta, directory, niced } = this.#options;
-    const { outer, workspace, userSite, log } = this.#host;
     return new BareKernel({
-      argv: meta.argv,
-      env: kernelEnvironment({
-        outer,
-        workspace,
-        userSite,
-        kernel: meta.env,
-        hashSeed: meta.hashSeed,
-      }),
-      cwd: meta.cwd,
+      ...(await launchOf(this.#host, meta)),
       directory,
       niced,
       python: meta.language === 'python',
       limits: this.#limits,
-      log,
+      log: this.#host.log,
     });
   }
 
@@ -251,7 +229,10 @@ export class ProcessRuntime implements KernelRuntime {
           'kernel-failed',
           `kernel process ${this.pid}: state not taken: ${String(answer['evalue'])}`,
         );
-      return { failed: (answer['failed'] ?? []) as ApplyResult['failed'] };
+      return {
+        failed: (answer['failed'] ?? []) as ApplyResult['failed'],
+        outdated: (answer['outdated'] ?? []) as readonly string[],
+      };
     } finally {
       this.#applying = false;
     }

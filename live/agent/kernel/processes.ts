@@ -1,5 +1,5 @@
 import { BareKernel, KERNEL_LIMITS } from './bare-kernel.ts';
-import { kernelEnvironment } from './environment.ts';
+import { launchOf } from './launch.ts';
 import { endLeftovers } from './leftovers.ts';
 import { ProcessRuntime, type RuntimeHost } from './process-runtime.ts';
 import type {
@@ -25,12 +25,10 @@ export class ProcessFactory implements RuntimeFactory {
   }
 
   async startPooled(options: PooledOptions): Promise<PooledKernel> {
-    const { outer, workspace, userSite, limits, log } = this.#host;
+    const { limits, log } = this.#host;
     const { argv, hashSeed, directory, niced, language } = options;
     const kernel = new BareKernel({
-      argv,
-      env: kernelEnvironment({ outer, workspace, userSite, kernel: {}, hashSeed }),
-      cwd: workspace === '' ? '/' : workspace,
+      ...(await launchOf(this.#host, { argv, language, hashSeed, env: {}, cwd: '' })),
       directory,
       niced,
       python: language === 'python',

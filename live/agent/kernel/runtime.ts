@@ -77,6 +77,11 @@ export interface StateUpdate {
 export interface ApplyResult {
   /** units that could not be loaded; they stay as they were and are told to the user */
   failed: readonly { unit: string; names: readonly string[]; message: string }[];
+  /**
+   * Packages that the process has loaded and that were upgraded or removed since. When there are
+   * any, nothing was taken: only a fresh process can have the state as the others have it.
+   */
+  outdated?: readonly string[];
 }
 
 /** Where an agent gets its kernel processes from; tests and benches put a light one in its place. */

@@ -1,0 +1,69 @@
+import { stat } from 'node:fs/promises';
+import type { Log } from './bare-kernel.ts';
+import { kernelEnvironment } from './environment.ts';
+import { type PackagePlace, packagePlace } from './packages.ts';
+
+/** What is the same for all kernel processes of a host. */
+export interface LaunchHost {
+  readonly outer: Readonly<Record<string, string | undefined>>;
+  /** directory that all replicas share, '' for none */
+  readonly workspace: string;
+  /** of the interpreter, see python.ts; '' for none */
+  readonly userSite: string;
+  readonly log: Log;
+}
+
+export interface LaunchOptions {
+  argv: readonly string[];
+  /** KERNEL_* and the kernelspec's own variables */
+  env: Readonly<Record<string, string>>;
+  language: string;
+  hashSeed: number;
+  /** '' for the workspace */
+  cwd: string;
+}
+
+export interface Launch {
+  argv: readonly string[];
+  env: Record<string, string>;
+  cwd: string;
+}
+
+/** With what command, environment and working directory a kernel's process is started. */
+export async function launchOf(host: LaunchHost, options: LaunchOptions): Promise<Launch> {
+  const { outer, workspace, userSite } = host;
+  const { argv, env: kernel, hashSeed, cwd } = options;
+  const place = await placeOf(host, options);
+  const env = kernelEnvironment({
+    ...{ outer, workspace, kernel, hashSeed },
+    // In a place of our own it is part of that.
+    userSite: place === undefined ? userSite : '',
+    ...(place === undefined ? {} : { place }),
+  });
+  return {
+    argv: place === undefined ? argv : [place.python, ...argv.slice(1)],
+    env,
+    cwd: await existing(cwd, workspace),
+  };
+}
+
+async function placeOf(
+  { outer, workspace, log }: LaunchHost,
+  { argv, language }: LaunchOptions,
+): Promise<PackagePlace | undefined> {
+  const [program] = argv;
+  if (workspace === '' || language !== 'python' || program === undefined) return undefined;
+  try {
+    return await packagePlace(program, workspace, outer);
+  } catch (error) {
+    log.warn({ err: error, workspace }, 'packages that kernels install stay on their host');
+    return undefined;
+  }
+}
+
+/** A folder that was removed since the kernel was made must not keep a replica from starting. */
+async function existing(cwd: string, workspace: string): Promise<string> {
+  const found = cwd === '' ? undefined : await stat(cwd).catch(() => undefined);
+  if (found?.isDirectory() === true) return cwd;
+  return workspace === '' ? cwd || '/' : workspace;
+}
