@@ -194,8 +194,11 @@ class Imports:
     def give(value):
         import importlib
 
-        for name in value:
-            if name not in sys.modules:
+        missing = [name for name in value if name not in sys.modules]
+        if not missing:
+            return
+        with packages_at_rest():
+            for name in missing:
                 # What is not found here is told by the unit that needs it.
                 with contextlib.suppress(BaseException):
                     importlib.import_module(name)
