@@ -53,6 +53,8 @@ class HelperState:
         self.unreplicated = []
         self.pinned = []
         self.state_bytes = 0
+        # A delta whose record could not be written.
+        self.unsent = None
         # Whether the last record looked at all names and nothing has run since.
         self.verified = False
         # Whether something else than a cell's own code may have run since: comms, threads.

@@ -19,6 +19,7 @@ def capture_delta(reached):
     HELPER.unreplicated = delta['unreplicated']
     HELPER.pinned = delta['pinned']
     HELPER.state_bytes = delta['stateBytes']
+    LOADED_PACKAGES.look()
     return delta
 
 
@@ -28,19 +29,46 @@ def write_record(name, reached):
     record = {'v': RECORD_FORMAT, 'delta': None}
     with HELPER.lock, no_interrupts():
         try:
-            record['delta'] = capture_delta(reached)
+            record['delta'] = with_unsent(capture_delta(reached))
         except Exception as error:
             record['error'] = '%s: %s' % (type(error).__name__, error)
-            # The next one looks at everything.
-            HELPER.verified, HELPER.foreign = False, True
+            forget_captured()
         record['captureMs'] = (time.perf_counter() - started) * 1000
         put_record(name, record)
     return record
 
 
 def put_record(name, record):
-    path = os.path.join(HELPER.directory, 'spool', name + '.json')
-    write_whole(path, json.dumps(record).encode())
+    """Raises OSError when there is no room; what the record says goes into the next one."""
+    try:
+        path = os.path.join(HELPER.directory, 'spool', name + '.json')
+        write_whole(path, json.dumps(record).encode())
+    except OSError:
+        if record['delta'] is not None:
+            HELPER.unsent = record['delta']
+        raise
+
+
+def with_unsent(delta):
+    """A delta and what an earlier record could not tell before it."""
+    unsent, HELPER.unsent = HELPER.unsent, None
+    if unsent is not None:
+        newer = {unit['id'] for unit in delta['units']} | set(delta['dropped'])
+        delta['units'] = [u for u in unsent['units'] if u['id'] not in newer] + delta['units']
+        alive = {unit['id'] for unit in delta['units']}
+        dropped = dict.fromkeys(unsent['dropped'] + delta['dropped'])
+        delta['dropped'] = [unit for unit in dropped if unit not in alive]
+    return delta
+
+
+def forget_captured():
+    """A capture broke off: what it took is not known, so the next one sends all there is."""
+    dropped = list(REGISTRY.units)
+    REGISTRY.clear()
+    AMBIENT.values.clear()
+    HistoryRecord.length = 1
+    HELPER.unsent = {'units': [], 'dropped': dropped}
+    HELPER.verified, HELPER.foreign = False, True
 
 
 def collect_record():
@@ -48,12 +76,16 @@ def collect_record():
 
     Free when the last record looked at everything and nothing has run since.
     """
-    if HELPER.verified and not HELPER.foreign and not activity():
+    if HELPER.verified and not HELPER.foreign and HELPER.unsent is None and not activity():
         return None
     pinned = HELPER.pinned
     with HELPER.lock, no_interrupts():
         started = time.perf_counter()
-        delta = capture_delta(ALL_NAMES)
+        try:
+            delta = with_unsent(capture_delta(ALL_NAMES))
+        except Exception:
+            forget_captured()
+            raise
         if not delta['units'] and not delta['dropped'] and delta['pinned'] == pinned:
             return None
         name = 'collect-%x' % time.time_ns()
@@ -64,6 +96,9 @@ def collect_record():
 
 def apply_update(update):
     """A StateUpdate of agent/kernel/runtime.ts; gives an ApplyResult."""
+    LOADED_PACKAGES.look()
+    if LOADED_PACKAGES.outdated:
+        return {'failed': [], 'outdated': sorted(LOADED_PACKAGES.outdated)}
     units = [unit for unit in update['units'] if unit['kind'] == AMBIENT_KIND]
     with HELPER.lock, no_interrupts(), no_output():
         if update['reset']:
@@ -76,4 +111,5 @@ def apply_update(update):
             HELPER.shell.user_ns.pop(name, None)
         failed += apply_ambient(units, early=False)
         failed += apply_history(units, update['count'], update['reset'])
-    return {'failed': failed}
+    LOADED_PACKAGES.look()
+    return {'failed': failed, 'outdated': sorted(LOADED_PACKAGES.outdated)}
