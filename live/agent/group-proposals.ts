@@ -104,7 +104,10 @@ export class Proposals {
     }
     try {
       const answer = await peers.forward(host, kernel, entries);
-      return answer.ok ? undefined : answer.code;
+      if (answer.ok) return undefined;
+      // Its group has stopped there: no lease of it holds.
+      if (answer.code === 'unknown-kernel') node.forgetLeader();
+      return answer.code;
     } catch {
       // A leader that rests may be gone unnoticed: wait for it with a clock from now on.
       node.wake();
@@ -132,7 +135,11 @@ export class Proposals {
     const { node, now } = this.#of;
     const leader = this.#of.hostOf(node.leader) ?? '';
     if (this.#stopped !== undefined) return { ok: false, code: 'unknown-kernel', leader: '' };
-    if (node.role !== 'leader') return { ok: false, code: 'not-leader', leader };
+    if (node.role !== 'leader') {
+      // Whoever asks may have lost the leader: a group at rest would not notice.
+      node.wake();
+      return { ok: false, code: 'not-leader', leader };
+    }
     for (const entry of entries)
       if (!isEntry(entry)) return { ok: false, code: 'entry-invalid', leader };
     this.#calls++;

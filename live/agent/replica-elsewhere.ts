@@ -2,7 +2,8 @@ import type { AbortEntry } from '../log/entries.ts';
 import type { MemberAddress } from '../wire/messages.ts';
 import type { Peers } from './ports.ts';
 
-const MOST_ROUNDS = 20;
+/** One a tick: time enough for an election. */
+const MOST_ROUNDS = 200;
 
 /** Decides a cell through the other members when the log on this host takes nothing any more. */
 export class AbortElsewhere {
