@@ -31,6 +31,10 @@ class TooSlow(BaseException):
     """User code inside pickling took too long; not an Exception, so that it is not swallowed."""
 
 
+class SharedLate(Exception):
+    """Found too late that two things share memory; the next attempt knows."""
+
+
 class Pass:
     """One capture: what its picklers share. Gone afterwards, with every reference it holds."""
 
@@ -44,8 +48,9 @@ class Pass:
         self.frozen = set()
         # ids of arrays that are pickled without the memory they are a view of
         self.cut = set()
-        # address of a torch storage -> its StorageMemory; of a NumPy array's memory -> array
+        # place of a torch storage -> its StorageMemory; the same and NumPy arrays by address
         self.storages = {}
+        self.storage_at = {}
         self.array_at = {}
         # (address, bytes) -> hash, so that nothing is hashed twice
         self.prints = {}
@@ -83,6 +88,8 @@ class Findings:
         self.sources = {}
         # ids of objects that count as met, beside those in the memo
         self.also = set()
+        # ids of StorageMemory written as bytes
+        self.storages = set()
         # met something that the namespace itself holds
         self.near_namespace = False
 
@@ -103,7 +110,7 @@ class ReducerOverride:
             return handler(self, obj)
         try:
             reduced = handler(self, obj)
-        except RecursionError:
+        except (RecursionError, SharedLate):
             raise
         except BaseException as error:
             return self.refused(obj, error)
@@ -179,7 +186,7 @@ class PatientPickler(ReducerOverride, pickle._Pickler):
         at, memoized, buffers = self.file.tell(), len(self.memo), len(self.findings.buffers)
         try:
             super().save(obj, save_persistent_id)
-        except RecursionError:
+        except (RecursionError, SharedLate):
             raise
         except BaseException as error:
             self.file.seek(at)
@@ -216,7 +223,7 @@ class Dump:
 def dump_roots(run, roots, items, careful):
     """Pickles `items`; `careful` when the plain way is known to fail. Never raises for an item."""
     error = None
-    for step in (PLAINLY * CHANGED_TRIES if not careful else ()) + THOROUGHLY:
+    for step in (PLAINLY * CHANGED_TRIES if not careful else ()) + THOROUGHLY * 2:
         if step in PLAINLY and error is not None and not is_changing(error):
             continue
         try:
@@ -243,6 +250,8 @@ THOROUGHLY = (
 
 
 def is_changing(error):
+    if isinstance(error, SharedLate):
+        return True
     return isinstance(error, RuntimeError) and 'changed size' in str(error)
 
 

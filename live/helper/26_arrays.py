@@ -28,7 +28,7 @@ def reduce_array(pickler, array):
     source = memory_source(array)
     if source is not None:
         return reduce_array_view(numpy, array, source, cls)
-    return reduce_array_owner(numpy, run, array, cls)
+    return reduce_array_owner(numpy, pickler, array, cls)
 
 
 def own_methods(numpy, cls):
@@ -72,7 +72,7 @@ def dtype_code(dtype):
     return dtype.str if dtype.isbuiltin == 1 and dtype.metadata is None else dtype
 
 
-def reduce_array_owner(numpy, run, array, cls):
+def reduce_array_owner(numpy, pickler, array, cls):
     """An array with its memory, in the order that the memory has."""
     flags = array.flags
     shape, order, stored = array.shape, None, array
@@ -86,11 +86,11 @@ def reduce_array_owner(numpy, run, array, cls):
         stored = array.transpose(order)
         if not stored.flags.c_contiguous:
             stored, order = numpy.ascontiguousarray(array), None
+    if 'torch' in sys.modules and array.nbytes:
+        meet_storage(pickler, array)
     if array.nbytes < OUT_OF_BAND_BYTES:
         content = stored.tobytes()
     else:
-        address = address_of(array)
-        run.array_at.setdefault(address, array)
         if array.dtype.isbuiltin != 1 or stored.dtype.kind in 'mM':
             # kinds that have no buffer protocol of their own
             stored = stored.view(numpy.ndarray).reshape(-1).view(numpy.uint8)
@@ -99,6 +99,20 @@ def reduce_array_owner(numpy, run, array, cls):
     if cls is numpy.ndarray:
         return make_array_owner, made
     return make_array_owner, (*made, cls), vars_of(array), None, None, set_array_state
+
+
+def meet_storage(pickler, array):
+    """Notes whose memory this is, for a tensor made by torch.from_numpy; it may have come first."""
+    run, address = pickler.run, address_of(array)
+    run.array_at.setdefault(address, array)
+    memory = run.storage_at.get(address)
+    if memory is None:
+        return
+    pickler.findings.also.add(id(memory))
+    if memory.array is None:
+        memory.array = array
+        if id(memory) in pickler.findings.storages:
+            raise SharedLate('memory was written before the array that owns it was met')
 
 
 def vars_of(array):
@@ -153,6 +167,8 @@ def reduce_array_view(numpy, array, owner, cls):
     elif isinstance(owner, numpy.ndarray):
         start = numpy.lib.array_utils.byte_bounds(owner)[0] if hasattr(
             numpy.lib, 'array_utils') else numpy.byte_bounds(owner)[0]
+    elif type(owner).__module__ == 'torch':
+        start = untyped_storage(owner).data_ptr()
     else:
         start = address_of_buffer(owner)
     made = (
@@ -220,14 +236,15 @@ def copies_on_write():
         return False
 
 
-def reduce_block(pickler, block):
+def reduce_blocks(pickler, holder):
     """Under copy-on-write sharing is bookkeeping of pandas, lost by pickling: each its own copy.
 
     Sharing the memory without the books would let a write to one frame show in the other.
     """
     if copies_on_write():
-        values = block.values
-        pickler.run.cut.update((id(values), id(getattr(values, '_ndarray', None))))
+        for block in getattr(holder, 'blocks', (holder,)):
+            values = block.values
+            pickler.run.cut.update((id(values), id(getattr(values, '_ndarray', None))))
     return NotImplemented
 
 
@@ -247,8 +264,19 @@ def reduce_index(pickler, index):
 
 
 
+def reduce_frame(pickler, frame):
+    # One list for all frames, part of the state of each.
+    pickler.run.frozen.add(id(type(frame)._metadata))
+    return NotImplemented
+
+
 HANDLERS_OF_BASES.update({
+    'pandas.core.generic.NDFrame': reduce_frame,
     'numpy.ndarray': reduce_array,
-    'pandas.core.internals.blocks.Block': reduce_block,
+    'pandas.core.internals.blocks.Block': reduce_blocks,
+    'pandas.core.internals.managers.BaseBlockManager': reduce_blocks,
     'pandas.core.indexes.base.Index': reduce_index,
+    'pandas.Index': reduce_index,
+    'pandas.core.dtypes.base.ExtensionDtype': share_freely,
+    'pandas.api.extensions.ExtensionDtype': share_freely,
 })

@@ -72,13 +72,16 @@ def memory_of(torch, run, tensor):
     memory = StorageMemory(storage, storage.data_ptr(), storage.nbytes())
     if memory.nbytes > 0:
         run.storages[key] = memory
-    memory.array = run.array_at.get(memory.address) if key[0] == 'cpu' else None
+        if key[0] == 'cpu':
+            run.storage_at[memory.address] = memory
+            memory.array = run.array_at.get(memory.address)
     return memory
 
 
 def reduce_storage_memory(pickler, memory):
     if memory.array is not None and memory.array.nbytes >= memory.nbytes:
         return storage_on_array, (memory.array,)
+    pickler.findings.storages.add(id(memory))
     if memory.nbytes < OUT_OF_BAND_BYTES:
         return make_storage, (ctypes.string_at(memory.address, memory.nbytes),)
     content = (ctypes.c_ubyte * memory.nbytes).from_address(memory.address)

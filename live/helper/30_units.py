@@ -244,12 +244,18 @@ def shared_objects(run, dumps):
     met = [(at, key) for at, dump in enumerate(dumps) for key in dump.findings.also]
     keys = {
         key for key, obj in shared.items()
-        if not isinstance(obj, UNCHANGING) and key not in run.frozen
+        if key not in run.frozen and not isinstance(obj, UNCHANGING) and not is_named_code(obj)
     }
+    keys.update(key for _, key in met)
     for at, dump in enumerate(dumps):
         memo = dump.memo()
         met.extend((at, key) for key in keys if key in memo)
     return met
+
+
+def is_named_code(obj):
+    """Whether an object is a function of a module in whatever language, as extensions have."""
+    return hasattr(type(obj), '__call__') and hasattr(obj, '__qualname__') and is_importable(obj)
 
 
 class AddressView(ctypes.Structure):
