@@ -10,11 +10,15 @@ import type {
 } from '../log/entries.ts';
 import type { KernelLog } from '../log/kernel-log.ts';
 import type { CellResult } from './kernel/runtime.ts';
+import type { ReplicaDevices } from './replica-options.ts';
 import type { ReplicaProcess } from './replica-process.ts';
 
 /** What the runner of cells needs of the replica it belongs to. */
 export interface RunnerOf {
   readonly process: ReplicaProcess;
+  readonly devices: ReplicaDevices;
+  /** ms to wait for devices that are not free yet */
+  readonly devicesMs: number;
   now(): number;
   /** Rejects as Group.propose. */
   propose(entries: readonly LogEntry[]): Promise<void>;
@@ -50,6 +54,7 @@ export interface CurrentCell {
   givenUp: boolean;
 }
 
+const MILLIS_A_GPU = 1_000;
 const RETRY_MS = 100;
 const MOST_RETRIES = 1_000_000;
 
@@ -89,6 +94,7 @@ export class CellRunner {
 
   /** The log has decided the current cell, or taken it from here. */
   decided(): void {
+    if (this.current !== undefined) this.#of.devices.release(this.current.start.cell);
     this.current = undefined;
   }
 
@@ -117,10 +123,33 @@ export class CellRunner {
         this.giveUp(cell, 'executor-died', `No process could be started: ${why}.`);
         return undefined;
       }
+      if (!this.#isCurrent(cell) || !(await this.#lease(cell))) return undefined;
       const result = await this.#execute(cell);
       if (result !== undefined) return result;
     }
     return undefined;
+  }
+
+  /** Takes the devices that START names; what cannot be had is yielded, before anything ran. */
+  async #lease(cell: CurrentCell): Promise<boolean> {
+    const { devices, process, now, devicesMs } = this.#of;
+    const { start, submit } = cell;
+    const shared = submit.need.gpuMillis < MILLIS_A_GPU;
+    // Their last cell's end may be on its way to this host still.
+    const until = now() + devicesMs;
+    while (this.#isCurrent(cell)) {
+      const taken = devices.take(start.cell, start.devices, shared);
+      if (taken === 'taken') return true;
+      if (taken === 'restart-process') {
+        devices.unbind();
+        process.restart();
+        await process.inStep();
+      } else if (taken === 'unknown-device' || now() >= until) {
+        this.#yield(cell);
+        return false;
+      } else await this.#pause();
+    }
+    return false;
   }
 
   #isCurrent(cell: CurrentCell): boolean {
@@ -230,7 +259,9 @@ export class CellRunner {
     );
   }
 
-  #yield({ start }: CurrentCell): void {
+  #yield(current: CurrentCell): void {
+    current.givenUp = true;
+    const { start } = current;
     const { cell, attempt, epoch } = start;
     const entry: LogEntry = { v: 1, type: 'yield', cell, attempt, epoch };
     this.#untilSettled(start, () => this.#of.propose([entry])).catch((error: unknown) =>

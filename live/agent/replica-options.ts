@@ -27,6 +27,8 @@ export interface ReplicaLimits {
   readonly entryBytes: number;
   /** messages for a process that is not up yet */
   readonly maxQueued: number;
+  /** a cell whose devices are not free by then is yielded */
+  readonly devicesMs: number;
 }
 
 export const REPLICA_LIMITS: ReplicaLimits = {
@@ -41,6 +43,7 @@ export const REPLICA_LIMITS: ReplicaLimits = {
   healthyMs: 10_000,
   entryBytes: 1_048_576,
   maxQueued: 256,
+  devicesMs: 2_000,
 };
 
 /** An output with its number; see `output` on the wire. */
@@ -64,12 +67,26 @@ export interface ReplicaOutputs {
   close(): Promise<void>;
 }
 
+/** Devices of the host, for one kernel; see HostGpus. */
+export interface ReplicaDevices {
+  /** All or none. */
+  take(
+    cell: number,
+    devices: readonly number[],
+    shared: boolean,
+  ): 'taken' | 'restart-process' | 'busy' | 'unknown-device';
+  release(cell: number): void;
+  /** The process has ended, and what it held of them. */
+  unbind(): void;
+}
+
 export interface ReplicaOptions {
   readonly kernel: string;
   readonly store: LogStore;
   readonly peers: Peers;
   readonly blobs: Blobs;
   readonly outputs: ReplicaOutputs;
+  readonly devices: ReplicaDevices;
   readonly tell: Tell;
   readonly log: Logger;
   /** A new process for this kernel, not started; `first` may take a pooled one. */

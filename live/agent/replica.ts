@@ -136,6 +136,8 @@ class KernelReplica implements Replica, GroupMachine {
   #runnerOf(): ConstructorParameters<typeof CellRunner>[0] {
     return {
       process: this.#process,
+      devices: this.#options.devices,
+      devicesMs: this.#options.limits.devicesMs,
       now: this.#options.now,
       propose: (entries) => this.#group.propose(entries),
       inForce: ({ cell, attempt, epoch }) => {

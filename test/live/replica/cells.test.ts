@@ -90,6 +90,29 @@ test('a yielded cell runs elsewhere, once', async () => {
   await world.close();
 });
 
+test('devices are held while a cell runs; where they are not free, it is yielded', async () => {
+  const world = await started();
+  const [first] = world.hosts;
+  const start = { ...startOf(0, 1, nextEpoch(), 1), devices: [1] };
+  first!.replica!.propose([submitOf(0, 'sleep 200'), start]).catch(assert.unreachable);
+  await world.run(100);
+  assert.equal([...first!.held], [[0, [1]]]);
+  await world.run(1_000);
+  assert.is(first!.held.size, 0);
+  first!.busy = true;
+  const busy = { ...startOf(1, 2, nextEpoch(), 1), devices: [1] };
+  first!.replica!.propose([submitOf(1, 'x=1'), busy]).catch(assert.unreachable);
+  await world.run(1_000);
+  assert.is(notices(world, 'yielded').length, 0);
+  assert.ok(await world.run(4_000, () => notices(world, 'yielded').length === 3));
+  first!.busy = false;
+  const free = { ...startOf(1, 3, nextEpoch(), 1), devices: [1] };
+  first!.replica!.propose([free]).catch(assert.unreachable);
+  assert.ok(await world.run(4_000, () => decisionOf(world, 1)?.type === 'end'));
+  await sound(world);
+  await world.close();
+});
+
 test('a fault ends the process of the next cell', async () => {
   const world = await started();
   world.hosts[0]!.replica!.fault({ kind: 'fail-next', kernel: 'k1' });

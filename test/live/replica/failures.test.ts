@@ -142,10 +142,12 @@ test('a disk that fails stops its replica alone; its cell is ended by the others
   first!.replica!.propose(entries).catch(() => undefined);
   await world.run(500);
   first!.store.failing = true;
+  first!.replica!.propose([submitOf(2, 'x+=1')]).catch(() => undefined);
   assert.ok(await world.run(8_000, () => notices(world, 'replica-failed').length > 0));
   assert.is(notices(world, 'replica-failed')[0]![1].code, 'disk-full');
   assert.ok(await world.run(8_000, () => decisionOf(world, 1)?.type === 'abort'));
   assert.is((await runCell(world, 2, 'x+=1', 2))?.type, 'end');
+  assert.is(world.hosts[1]!.python!.vars.get('x'), 2);
   const refused = await first!.replica!.propose([submitOf(3, 'x')]).catch(({ code }) => code);
   assert.is(refused, 'replica-stopped');
   assert.is((await first!.replica!.proposeHere([submitOf(3, 'x')])).ok, false);

@@ -14,6 +14,7 @@ import { reopenReplica, startReplica } from '../../../live/agent/replica.ts';
 import {
   type Numbered,
   REPLICA_LIMITS,
+  type ReplicaDevices,
   type ReplicaLimits,
   type ReplicaOutputs,
 } from '../../../live/agent/replica-options.ts';
@@ -145,6 +146,19 @@ export class Host {
   replica: Replica | undefined;
   python: FakePython | undefined;
   pythonOf: PythonOf;
+  /** devices of this host that are held */
+  readonly held = new Map<number, readonly number[]>();
+  busy = false;
+  readonly devices: ReplicaDevices = {
+    take: (cell, devices) => {
+      if (devices.some((id) => id > 7)) return 'unknown-device';
+      if (this.busy) return 'busy';
+      this.held.set(cell, devices);
+      return 'taken';
+    },
+    release: (cell) => void this.held.delete(cell),
+    unbind: () => undefined,
+  };
   makePython: (python: FakePython) => FakePython = (python) => python;
   readonly contact = new Map<string, number>();
   #life = 0;
@@ -219,6 +233,7 @@ export class Host {
       peers: new FakePeers(this, alive),
       blobs: new FakeBlobs(this),
       outputs: new FakeOutputs(),
+      devices: this.devices,
       tell: (notice) => {
         if (!alive()) return;
         world.told.push({ host: this.name, notice });

@@ -1,0 +1,44 @@
+import { NbosError } from '../../core/errors.ts';
+import type { OpenReplica, ReplicaParts } from './agent-options.ts';
+import { HostGpus } from './kernel/gpus.ts';
+import { KernelOutputs } from './kernel/outputs.ts';
+import { reopenReplica, startReplica } from './replica.ts';
+import {
+  REPLICA_LIMITS,
+  type ReplicaDevices,
+  type ReplicaLimits,
+  type ReplicaOptions,
+} from './replica-options.ts';
+
+/** How an agent makes its replicas: with the real clock, and one book of the host's devices. */
+export function replicaOpener(limits: Partial<ReplicaLimits> = {}): OpenReplica {
+  let gpus: HostGpus | undefined;
+  return async (parts, fresh) => {
+    gpus ??= new HostGpus(parts.gpus);
+    const options = optionsOf(parts, gpus, { ...REPLICA_LIMITS, ...limits });
+    if (fresh !== undefined) return startReplica(options, fresh);
+    const replica = await reopenReplica(options);
+    if (replica !== undefined) return replica;
+    throw new NbosError(
+      'kernel-unknown',
+      `this host has no log of kernel ${parts.kernel}`,
+      'It may have moved; `nbos kernels` shows where its replicas are.',
+    );
+  };
+}
+
+function optionsOf(parts: ReplicaParts, gpus: HostGpus, limits: ReplicaLimits): ReplicaOptions {
+  const { kernel, store, peers, blobs, tell, log, niced, makeRuntime } = parts;
+  const devices: ReplicaDevices = {
+    take: (cell, ids, shared) => gpus.take(kernel, cell, ids, shared),
+    release: (cell) => gpus.release(kernel, cell),
+    unbind: () => gpus.unbind(kernel),
+  };
+  return {
+    ...{ kernel, store, peers, blobs, tell, log, niced, devices, limits },
+    outputs: new KernelOutputs(parts.outputs, 0),
+    makeRuntime: (meta, nicedNow, first) => makeRuntime(meta, nicedNow, first),
+    random: Math.random,
+    now: () => performance.now(),
+  };
+}
