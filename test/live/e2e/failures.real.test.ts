@@ -44,6 +44,9 @@ function allReady(kernel: string, limitMs = 30_000) {
   );
 }
 
+const LONG =
+  'import time\nfor i in range(600):\n    print("line", i, flush=True)\n    time.sleep(0.05)';
+
 /** Starts a cell that prints a line each 50 ms, and waits until it prints. */
 async function talking(client: NotebookClient, lines: number) {
   const code = `import time\nfor i in range(${lines}):\n    print("line", i, flush=True)\n    time.sleep(0.05)`;
@@ -169,9 +172,10 @@ live('a minority partition: the executor is fenced, the cell is answered once', 
   const { client, id } = await system.notebook();
   await client.run('kept = 1');
   await allReady(id);
-  const witness = new Witness(join(system.data));
+  const witness = new Witness(system.data);
   const { host, pid } = await executorOf(id);
-  const running = await talking(client, 600);
+  const running = witness.cell((code) => client.execute(code, { limitMs: 60_000 }), LONG);
+  await client.next(({ content }) => String(content['text']).includes('line 2'), 20_000);
   await system.fault({ fault: 'disconnect-host', host, forMs: 8000 });
   const reply = await running.done;
   assert.is(reply['status'], 'error');
@@ -181,7 +185,7 @@ live('a minority partition: the executor is fenced, the cell is answered once', 
   await system.until('the host is back', async () =>
     (await system.status()).hosts.every((each) => each.up),
   );
-  assert.equal(witness.marks(), []);
+  assert.equal(witness.marks(), [0]);
   await allReady(id);
 });
 

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Running } from './notebook-client.ts';
 
@@ -11,7 +11,7 @@ export class Witness {
   private readonly cells: { id: number; running: Running }[] = [];
 
   constructor(folder: string) {
-    this.file = join(folder, 'witness.txt');
+    this.file = join(mkdtempSync(join(folder, 'witness-')), 'marks');
   }
 
   /** Python that leaves the mark of the next cell, to be put before its own code. */
