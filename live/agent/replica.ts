@@ -213,13 +213,16 @@ class KernelReplica implements Replica, GroupMachine {
       this.#group.transferTo(executor);
       return;
     }
+    this.#options.outputs.advanceTo(start!.firstOutput ?? 0);
     // A START from before this host opened the log may have run in its former life.
     if (index > this.#group.lastAtOpen) this.#runner.begin(start!, submit);
   }
 
   #onDecided(entry: EndEntry | AbortEntry): void {
     const { current } = this.#runner;
-    this.#options.outputs.decided(entry.cell);
+    const { outputs } = this.#options;
+    outputs.decided(entry.cell);
+    if (entry.type === 'end') outputs.advanceTo(entry.lastOutput + 1);
     if (current?.start.cell !== entry.cell) {
       if (entry.type === 'end') this.#process.changed();
       return;
@@ -258,6 +261,7 @@ class KernelReplica implements Replica, GroupMachine {
     const before = this.#log;
     this.#log = state === undefined ? new KernelLog() : KernelLog.from(state);
     this.#log.revision = before.revision + 1;
+    this.#options.outputs.advanceTo(this.#log.lastOutput + 1);
     const { current } = this.#runner;
     if (current !== undefined && !this.#runnerOf().inForce(current.start)) {
       this.#runner.decided();

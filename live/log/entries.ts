@@ -92,6 +92,8 @@ export interface StartEntry {
   count: number;
   /** leased device ids of the executor's host */
   devices: readonly number[];
+  /** number that the executor's next output gets at least: one past the latest that clients have */
+  firstOutput?: number;
 }
 
 /** The executor could not take the cell and ran nothing of it: it waits for another START. */

@@ -108,6 +108,7 @@ const SHAPES: Readonly<Record<LogEntryType, Shape>> = {
     executor: isFromOne,
     count: isCount,
     devices: (devices) => areAll(devices, isCount),
+    firstOutput: optional(isCount),
   },
   yield: CELL,
   state: { epoch: isCount, executor: optional(isCount), n: optional(isCount), delta: isDelta },
