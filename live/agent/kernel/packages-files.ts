@@ -5,6 +5,11 @@ export const PIP = `#!/bin/sh
 exec "\${0%/*}/python" -m pip "$@"
 `;
 
+/** The same for an environment that is not ours to write into. */
+export const PIP_OF_ENVIRONMENT = `#!/bin/sh
+exec "$VIRTUAL_ENV/bin/python" -m pip "$@"
+`;
+
 /** Run at each start of the interpreter, so it looks before it loads anything. */
 export const LOCK_STARTER =
   'import sys; "pip" in "".join(getattr(sys, "orig_argv", ())[1:3]) and ' +

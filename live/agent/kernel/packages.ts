@@ -3,7 +3,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, readFile, readlink, realpath, rename, symlink, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
 import { inheritedEnvironment } from './environment.ts';
-import { LOCK_MODULE, LOCK_STARTER, PIP } from './packages-files.ts';
+import { LOCK_MODULE, LOCK_STARTER, PIP, PIP_OF_ENVIRONMENT } from './packages-files.ts';
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -85,8 +85,10 @@ async function makePlace(
   const base = await probe(program, outer);
   if (base === undefined) return undefined;
   const own = join(base.prefix, 'bin');
-  if (await liesIn(base.prefix, workspace))
-    return { python: program, prefix: base.prefix, bins: [own] };
+  if (await liesIn(base.prefix, workspace)) {
+    const bins = [own, await pipBeside(workspace)];
+    return { python: program, prefix: base.prefix, bins };
+  }
   const prefix = join(workspace, '.nbos', 'packages', nameOf(base));
   await writePlace(prefix, base);
   const bin = join(prefix, 'bin');
@@ -110,7 +112,7 @@ async function writePlace(prefix: string, base: Base): Promise<void> {
   const bin = join(prefix, 'bin');
   await mkdir(packages, { recursive: true });
   await mkdir(bin, { recursive: true });
-  await writeOnce(join(dirname(dirname(prefix)), '.gitignore'), GIT_IGNORE);
+  await writeIgnored(dirname(dirname(prefix)));
   const config = [
     `home = ${dirname(executable)}`,
     `include-system-site-packages = ${system}`,
@@ -132,6 +134,19 @@ const GIT_IGNORE = `# Made by NotebookOS: packages that notebooks of this folder
 # deleted while no kernel runs; then they are gone.
 *
 `;
+
+function writeIgnored(folder: string): Promise<void> {
+  return writeOnce(join(folder, '.gitignore'), GIT_IGNORE);
+}
+
+/** For environments without a pip program, where another one's would come next on the PATH. */
+async function pipBeside(workspace: string): Promise<string> {
+  const bin = join(workspace, '.nbos', 'bin');
+  await mkdir(bin, { recursive: true });
+  await writeIgnored(dirname(bin));
+  for (const name of ['pip', 'pip3']) await writeOnce(join(bin, name), PIP_OF_ENVIRONMENT, 0o755);
+  return bin;
+}
 
 async function writeOnce(path: string, text: string, mode = 0o644): Promise<void> {
   const before = await readFile(path, 'utf8').catch(() => undefined);

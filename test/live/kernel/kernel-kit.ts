@@ -75,7 +75,11 @@ export class TestKernel {
   exit = '';
   #cells = 0;
 
-  constructor(meta: Partial<KernelMeta> = {}, options: Partial<RuntimeOptions> = {}) {
+  constructor(
+    meta: Partial<KernelMeta> = {},
+    options: Partial<RuntimeOptions> = {},
+    workspace = this.folder,
+  ) {
     this.options = {
       meta: metaOf(this.folder, meta),
       directory: join(this.folder, 'r'),
@@ -84,7 +88,7 @@ export class TestKernel {
       orphanMs: 15_000,
       ...options,
     };
-    this.runtime = new ProcessRuntime(this.options, quietHost(this.folder));
+    this.runtime = new ProcessRuntime(this.options, quietHost(workspace));
     this.runtime.onMessage = (channel, message) => this.messages.push(seen(channel, message));
     this.runtime.onDeath = (exit) => {
       this.exit = exit;

@@ -1,0 +1,36 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PYTHON } from '../kernel/kernel-kit.ts';
+
+/** A package `nbosdemo` with a module of many lines, a submodule and a program of its name. */
+const BUILD = `
+import sys, zipfile
+folder, version = sys.argv[1:3]
+info = 'nbosdemo-%s.dist-info/' % version
+files = {
+    'nbosdemo/__init__.py': '__version__ = %r\\nclass Thing:\\n    made_by = %r\\n' % (version, version),
+    'nbosdemo/part.py': 'def where():\\n    return %r\\n\\ndef main():\\n    print("demo", %r)\\n'
+        % (version, version),
+    info + 'METADATA': 'Metadata-Version: 2.1\\nName: nbosdemo\\nVersion: %s\\n' % version,
+    info + 'WHEEL': 'Wheel-Version: 1.0\\nGenerator: test\\nRoot-Is-Purelib: true\\nTag: py3-none-any\\n',
+    info + 'entry_points.txt': '[console_scripts]\\nnbosdemo = nbosdemo.part:main\\n',
+}
+files[info + 'RECORD'] = ''.join('%s,,\\n' % name for name in [*files, info + 'RECORD'])
+with zipfile.ZipFile('%s/nbosdemo-%s-py3-none-any.whl' % (folder, version), 'w') as wheel:
+    for name, text in files.items():
+        wheel.writestr(name, text)
+`;
+
+/** Wheels of these versions in `folder`, as a package index would have them. */
+export function buildWheels(folder: string, versions: readonly string[]): void {
+  mkdirSync(folder, { recursive: true });
+  const script = join(folder, 'build.py');
+  writeFileSync(script, BUILD);
+  for (const version of versions) execFileSync(PYTHON.path, [script, folder, version]);
+}
+
+/** Arguments of pip for a version from those wheels, without any network. */
+export function fromWheels(folder: string, version: string): string {
+  return `install -q --no-index --no-deps --find-links ${folder} nbosdemo==${version}`;
+}
