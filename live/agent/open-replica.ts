@@ -1,3 +1,4 @@
+import { randomInt } from 'node:crypto';
 import { NbosError } from '../../core/errors.ts';
 import type { OpenReplica, ReplicaParts } from './agent-options.ts';
 import { HostGpus } from './kernel/gpus.ts';
@@ -9,6 +10,9 @@ import {
   type ReplicaLimits,
   type ReplicaOptions,
 } from './replica-options.ts';
+
+/** Integers below this are exact, and random enough for election times. */
+const RANDOM_STEPS = 2 ** 47;
 
 /** How an agent makes its replicas: with the real clock, and one book of the host's devices. */
 export function replicaOpener(limits: Partial<ReplicaLimits> = {}): OpenReplica {
@@ -38,7 +42,7 @@ function optionsOf(parts: ReplicaParts, gpus: HostGpus, limits: ReplicaLimits): 
     ...{ kernel, store, peers, blobs, tell, log, niced, devices, limits },
     outputs: new KernelOutputs(parts.outputs, 0),
     makeRuntime: (meta, nicedNow, first) => makeRuntime(meta, nicedNow, first),
-    random: Math.random,
+    random: () => randomInt(RANDOM_STEPS) / RANDOM_STEPS,
     now: () => performance.now(),
   };
 }

@@ -1,4 +1,4 @@
-import { createHash, randomInt } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { chmodSync, lstatSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,12 +7,10 @@ import { hostTypesOf, resolveConfig } from '../../core/config/config.ts';
 import { NbosError } from '../../core/errors.ts';
 import { unwritable } from '../../traces/output-file.ts';
 import { startAgent } from '../agent/agent.ts';
-import type { Agent, Capacity, OpenReplica } from '../agent/agent-options.ts';
-import { KernelOutputs } from '../agent/kernel/outputs.ts';
+import type { Agent, Capacity } from '../agent/agent-options.ts';
 import { ProcessFactory } from '../agent/kernel/processes.ts';
 import { findPython } from '../agent/kernel/python.ts';
-import { reopenReplica, startReplica } from '../agent/replica.ts';
-import { REPLICA_LIMITS } from '../agent/replica-options.ts';
+import { replicaOpener } from '../agent/open-replica.ts';
 import { AllowList, allow, keyPair, publicKeyOf } from '../wire/keys.ts';
 import type { ClusterFile } from './cluster-file.ts';
 
@@ -22,9 +20,6 @@ export interface AgentPlace {
   host: { id: string; gpus: number };
   log: Logger;
 }
-
-/** Integers below this are exact and random enough for election times. */
-const RANDOM_STEPS = 2 ** 47;
 
 /**
  * Starts the agent of one host of the system in a data directory.
@@ -55,7 +50,7 @@ export async function runAgent({ data, cluster, host, log }: AgentPlace): Promis
       quotaBytes: 0,
       log,
     }),
-    openReplica,
+    openReplica: replicaOpener(),
     log,
   });
 }
@@ -66,21 +61,6 @@ function capacityOf(gpus: number): Capacity {
   const { cpuMillis, memoryMb, vramMb } = type!;
   return { gpus, cpuMillis, memoryMb, vramMb };
 }
-
-const openReplica: OpenReplica = async (parts, fresh) => {
-  const { kernel, store, peers, blobs, tell, log, niced, outputs, makeRuntime } = parts;
-  const options = {
-    ...{ kernel, store, peers, blobs, tell, log, niced, makeRuntime },
-    outputs: new KernelOutputs(outputs, 0),
-    random: () => randomInt(RANDOM_STEPS) / RANDOM_STEPS,
-    now: () => performance.now(),
-    limits: REPLICA_LIMITS,
-  };
-  if (fresh !== undefined) return startReplica(options, fresh);
-  const replica = await reopenReplica(options);
-  if (replica !== undefined) return replica;
-  throw new NbosError('log-corrupt', `the log of kernel ${kernel} is not on this host`);
-};
 
 /**
  * A short 0700 folder for sockets of a system's processes: paths of sockets are at most 107 bytes.
