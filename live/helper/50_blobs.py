@@ -15,14 +15,17 @@ def sign(content_hash):
     return hmac.new(HELPER.key, content_hash.encode(), 'sha256').hexdigest()
 
 
-def write_blob(content, content_hash=None):
+def write_blob(content, content_hash=None, is_still=None):
     """Content as a Blob of log/entries.ts; above INLINE_BYTES it becomes a file of the spool.
 
-    `content_hash`, when it is known, saves writing what is there already.
+    `content_hash`, when it is known, saves writing what is there already. `is_still` says, after
+    it is written, whether it has not changed since it was hashed.
     """
     view = memoryview(content).cast('B')
     if view.nbytes > INLINE_BYTES:
-        content_hash = spool(view, content_hash)
+        if isinstance(content, bytes):
+            is_still = never_changes
+        content_hash = spool(view, content_hash, is_still)
         return {'hash': content_hash, 'bytes': view.nbytes, 'mac': sign(content_hash)}
     inline = bytes(view)
     content_hash = hashlib.sha256(inline).hexdigest()
@@ -30,24 +33,36 @@ def write_blob(content, content_hash=None):
             'inline': base64.b64encode(inline).decode()}
 
 
-def spool(view, content_hash):
-    """Writes a blob's file unless there is one; its hash.
+def never_changes():
+    return True
 
-    Each chunk is copied, then hashed and written: a thread of the user that writes on cannot make
-    the file another than its name says.
-    """
+
+def spool(view, content_hash, is_still):
+    """Writes a blob's file unless there is one; its hash."""
     if content_hash is not None and is_blob_there(content_hash):
         return content_hash
-    digest = hashlib.sha256()
-    temporary = os.path.join(HELPER.directory, 'spool', '%x.part' % time.time_ns())
+    folder = os.path.join(HELPER.directory, 'spool')
+    temporary = os.path.join(folder, '%x.part' % time.time_ns())
     with whole_file(temporary) as file:
-        for at in range(0, view.nbytes, CHUNK_BYTES):
-            chunk = bytes(view[at:at + CHUNK_BYTES])
-            digest.update(chunk)
-            write_all(file, chunk)
-        content_hash = digest.hexdigest()
-        os.rename(temporary, os.path.join(HELPER.directory, 'spool', content_hash))
+        if content_hash is not None and is_still is not None:
+            write_all(file, view)
+        if content_hash is None or is_still is None or not is_still():
+            content_hash = copy_and_hash(view, file)
+        os.rename(temporary, os.path.join(folder, content_hash))
     return content_hash
+
+
+def copy_and_hash(view, file):
+    """Each chunk is copied, then hashed and written: a thread of the user that writes on cannot
+    make the file another than its name says."""
+    file.seek(0)
+    file.truncate()
+    digest = hashlib.sha256()
+    for at in range(0, view.nbytes, CHUNK_BYTES):
+        chunk = bytes(view[at:at + CHUNK_BYTES])
+        digest.update(chunk)
+        write_all(file, chunk)
+    return digest.hexdigest()
 
 
 def is_blob_there(content_hash):

@@ -46,10 +46,7 @@ class BufferTracker:
             self.reason = str(reason)
 
     def fingerprint(self, address, nbytes, view):
-        """(whether it changed since last seen at this place, hex SHA-256 of the content now).
-
-        The hash is None where pages tell without reading: whoever writes the content hashes it.
-        """
+        """(whether it changed since last seen at this place, hex SHA-256 of the content now)."""
         key = (address, nbytes)
         known = self.known.get(key)
         if known is None:
@@ -60,13 +57,9 @@ class BufferTracker:
             return False, known.hash
         known.changes += 1
         # Protected first, read second: a write in between is seen next time.
-        dirty = known.tracked or known.hash is None
         known.tracked = self.protect(known, address, nbytes, view)
         if known.tracked:
             known.edges = self.edges_of(known, address, view)
-            if dirty:
-                known.hash = None
-                return True, None
         before, known.hash = known.hash, hashlib.sha256(view).hexdigest()
         if known.hash == before:
             known.changes = 0
@@ -132,6 +125,15 @@ class BufferTracker:
             self.release(self.known.pop(key))
 
     def write_blob(self, content, content_hash=None):
-        """Content as a Blob of log/entries.ts; `content_hash` saves hashing it again."""
-        return write_blob(content, content_hash)
+        """Content as a Blob of log/entries.ts; `content_hash` is what fingerprint said of it."""
+        if isinstance(content, bytes):
+            return write_blob(content, content_hash)
+        view = memoryview(content).cast('B')
+        address = address_of_buffer(view)
+        known = self.known.get((address, view.nbytes))
 
+        def is_still():
+            return known.tracked and known.hash == content_hash and self.is_untouched(
+                known, address, view)
+
+        return write_blob(view, content_hash, is_still if known is not None else None)
