@@ -96,6 +96,8 @@ export class LiveKernel {
   everReady = false;
   failedStarts = 0;
   lastFailure = '';
+  /** told under its first cell; '' for nothing */
+  notice = '';
 
   /** open cells, oldest first */
   readonly cells = new Map<number, Cell>();

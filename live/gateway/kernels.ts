@@ -1,6 +1,4 @@
 import { randomBytes, randomUUID } from 'node:crypto';
-import { stat } from 'node:fs/promises';
-import { isAbsolute } from 'node:path';
 import type { Logger } from 'pino';
 import { NbosError } from '../../core/errors.ts';
 import { FoldedOutputs } from '../jupyter/folded-outputs.ts';
@@ -9,6 +7,7 @@ import { needOfGpus } from './cell-request.ts';
 import type { Cells } from './cells.ts';
 import type { CoreLoop } from './core-loop.ts';
 import type { Delivery } from './delivery.ts';
+import { kernelFolder } from './folders.ts';
 import { LiveKernel } from './kernel.ts';
 import type {
   Attachment,
@@ -75,8 +74,12 @@ export class Kernels implements KernelService {
     const { table, loop, log } = this.#options;
     if (this.#options.isDraining())
       throw new NbosError('request-refused', 'the gateway is shutting down and takes no kernels');
-    const meta = await this.#metaOf(request);
+    const { env, path } = request;
+    const { workspace } = this.#options;
+    const { cwd, notice } = await kernelFolder(env['KERNEL_WORKING_DIR'] ?? '', path, workspace);
+    const meta = await this.#metaOf(request, cwd);
     const kernel = new LiveKernel(meta);
+    kernel.notice = notice;
     table.add(kernel);
     this.#options.onNamed(kernel);
     const started = this.#whenReady(kernel);
@@ -99,8 +102,8 @@ export class Kernels implements KernelService {
     return this.#model(kernel);
   }
 
-  async #metaOf(request: CreateKernel): Promise<KernelMeta> {
-    const { table, replicas, workspace, defaultGpus } = this.#options;
+  async #metaOf(request: CreateKernel, cwd: string): Promise<KernelMeta> {
+    const { table, replicas, defaultGpus } = this.#options;
     const { user, env } = request;
     const { specs, default: usual } = await this.#options.specs();
     const name = request.spec === '' ? usual : request.spec;
@@ -129,7 +132,7 @@ export class Kernels implements KernelService {
       sessionType: request.type,
       jupyterSession: request.id,
       env: { ...(ownEnv as Record<string, string> | undefined), ...env },
-      cwd: await folderOf(env['KERNEL_WORKING_DIR'], workspace),
+      cwd,
       need: needOfGpus(gpus),
       gpuType: typeof nbos?.gpuType === 'string' ? nbos.gpuType : '',
       replicas,
@@ -341,11 +344,4 @@ function gpusOf(asked: unknown, usual: number): number {
     `KERNEL_GPUS or the kernelspec's nbos.gpus is "${String(asked).slice(0, 40)}"`,
     'Give a number of GPUs, such as 0, 0.5 or 2.',
   );
-}
-
-/** The notebook's folder where it exists here, else the workspace. */
-async function folderOf(wished: string | undefined, workspace: string): Promise<string> {
-  if (wished === undefined || !isAbsolute(wished)) return workspace;
-  const found = await stat(wished).catch(() => undefined);
-  return found?.isDirectory() === true ? wished : workspace;
 }

@@ -1,6 +1,7 @@
 import type { Core } from '../../core/scheduler.ts';
+import { streamNote } from '../jupyter/headers.ts';
 import { notice } from './answers.ts';
-import { isInteractive } from './cell-request.ts';
+import { isCounted, isInteractive } from './cell-request.ts';
 import type { Delivery } from './delivery.ts';
 import type { Cell, LiveKernel } from './kernel.ts';
 
@@ -62,8 +63,13 @@ export class WaitNotices {
     this.#delivery.broadcast(kernel, message, cell.cell);
   }
 
-  /** It runs: the message says for how long it waited. */
+  /** It runs: the message says for how long it waited; and what is to be said of its kernel. */
   started(kernel: LiveKernel, cell: Cell): void {
+    if (kernel.notice !== '' && isCounted(cell.submit)) {
+      const note = streamNote(kernel.notice, cell.header, kernel.id);
+      kernel.notice = '';
+      this.#delivery.broadcast(kernel, note, cell.cell);
+    }
     if (!cell.noticed) return;
     const seconds = Math.round((performance.now() - cell.arrivedAt) / 1000);
     this.#send(kernel, cell, `NotebookOS: started after ${seconds} s.`);
