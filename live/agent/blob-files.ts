@@ -1,4 +1,14 @@
-import { type FileHandle, mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
+import {
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+  unlink,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { NbosError } from '../../core/errors.ts';
 
@@ -128,6 +138,36 @@ export class BlobFiles {
     }
     const known = { bytes, durable: true, kept: false, until: performance.now() + FRESH_MS };
     this.#of(kernel).set(hash, known);
+  }
+
+  /** A second name for a file of this disk that could become a blob; undefined when it cannot. */
+  async linkPart(kernel: string, hash: string, source: string): Promise<string | undefined> {
+    if (this.#full) return undefined;
+    await this.prepare(kernel);
+    const path = `${this.path(kernel, hash)}.${process.pid}-${++this.#parts}.part`;
+    try {
+      await link(source, path);
+      return path;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** Names linked parts, whose content was checked and is durable. */
+  async keepLinked(
+    kernel: string,
+    parts: readonly { hash: string; path: string; bytes: number }[],
+  ): Promise<void> {
+    for (const { hash, path } of parts) {
+      await this.#removing.get(`${kernel}/${hash}`);
+      await rename(path, this.path(kernel, hash));
+      // Two names of the same file are left both by a rename of one to the other.
+      await rm(path, { force: true });
+    }
+    await syncFolder(this.directory(kernel));
+    const until = performance.now() + FRESH_MS;
+    for (const { hash, bytes } of parts)
+      this.#of(kernel).set(hash, { bytes, durable: true, kept: false, until });
   }
 
   async discard(part: { path: string; file: FileHandle }): Promise<void> {

@@ -2,7 +2,9 @@ import type { Logger } from 'pino';
 import { NbosError } from '../../core/errors.ts';
 import type { Blob } from '../log/entries.ts';
 import type { PeerMessage } from '../wire/messages.ts';
+import { adopt } from './blob-adoption.ts';
 import { BlobFiles, HASH } from './blob-files.ts';
+import { BlobOffers } from './blob-offers.ts';
 import { BlobReceiver } from './blob-receiver.ts';
 import { BlobSender, type Carry, CHUNK_BYTES, unreachable } from './blob-sender.ts';
 import type { Blobs } from './ports.ts';
@@ -14,23 +16,25 @@ export interface BlobLimits {
   ensureMs: number;
   /** ms without an answer or a chunk after which it is tried anew, or elsewhere */
   stallMs: number;
+  /** hosts of one machine link each other's files in instead of sending them */
+  link: boolean;
 }
 
-export const BLOB_LIMITS: BlobLimits = { replicateMs: 15_000, ensureMs: 15_000, stallMs: 3_000 };
+export const BLOB_LIMITS: BlobLimits = {
+  replicateMs: 15_000,
+  ensureMs: 15_000,
+  stallMs: 3_000,
+  link: true,
+};
 
 /** What a slow disk and a slow network manage, in bytes a ms; limits grow with the size by it. */
 const SLOW_BYTES_PER_MS = 10_000;
 const RETRY_MS = 200;
+const FAR_MS = 60_000;
 /** Times that a host may say no before it is left out. */
 const MOST_REFUSALS = 3;
 const MOST_FETCHED_AT_ONCE = 8;
 const MOST_OFFERED_AT_ONCE = 2_000;
-
-interface Offer {
-  host: string;
-  resolve(missing: readonly string[]): void;
-  reject(error: NbosError): void;
-}
 
 /** Where a fetch waits for its blob. */
 interface Fetch {
@@ -54,10 +58,11 @@ export class PeerBlobs implements Blobs {
   readonly #limits: BlobLimits;
   readonly #sender: BlobSender;
   readonly #receiver: BlobReceiver;
-  readonly #offers = new Map<number, Offer>();
+  readonly #offers: BlobOffers;
+  /** hosts that could not link our files in, on other machines or disks, until when */
+  readonly #far = new Map<string, number>();
   readonly #fetches = new Map<string, Fetch>();
   readonly #ensuring = new Map<string, Promise<void>>();
-  #offered = 0;
   #closed = false;
 
   constructor(
@@ -70,6 +75,7 @@ export class PeerBlobs implements Blobs {
     this.#host = host;
     this.#files = new BlobFiles(root);
     this.#carry = carry;
+    this.#offers = new BlobOffers(carry);
     this.#log = log;
     this.#limits = { ...BLOB_LIMITS, ...limits };
     this.#sender = new BlobSender(this.#files, carry, log, this.#limits.stallMs);
@@ -157,19 +163,15 @@ export class PeerBlobs implements Blobs {
     else if (t === 'blob-stored') this.#storedThere(from, message);
     else if (t === 'want-blob') {
       if (BlobFiles.fits(message.kernel, message.hash))
-        void this.#sender.wanted(from, message.kernel, message.hash);
+        void this.#provide(from, message.kernel, message.hash);
     } else if (t === 'offer-blobs') void this.#answerOffer(from, message);
-    else {
-      const offer = this.#offers.get(message.id);
-      if (offer?.host === from) offer.resolve(message.missing);
-    }
+    else this.#offers.answered(from, message.id, message.missing);
   }
 
   /** The link to a host ended. */
   linkDown(host: string): void {
     this.#sender.linkDown(host);
-    for (const offer of this.#offers.values())
-      if (offer.host === host) offer.reject(unreachable(host, 'the link was lost'));
+    this.#offers.fail(host, 'the link was lost');
     for (const fetch of this.#fetches.values()) if (fetch.from === host) fetch.settle('elsewhere');
   }
 
@@ -182,7 +184,7 @@ export class PeerBlobs implements Blobs {
     this.#closed = true;
     this.#sender.close();
     this.#receiver.close();
-    for (const { host } of [...this.#offers.values()]) this.linkDown(host);
+    this.#offers.fail(undefined, 'this agent ends');
     for (const fetch of this.#fetches.values()) fetch.settle('elsewhere');
   }
 
@@ -226,56 +228,62 @@ export class PeerBlobs implements Blobs {
     return open.length > 0 ? unreachable(host, 'this agent ends') : undefined;
   }
 
-  /** A single small blob is sent without asking. */
+  /** To another machine a single small blob is sent without asking. */
   async #missingThere(
     host: string,
     kernel: string,
     files: readonly { hash: string; bytes: number }[],
   ): Promise<Set<string>> {
-    if (files.length === 1 && files[0]!.bytes <= CHUNK_BYTES) return new Set([files[0]!.hash]);
+    const near = this.#isNear(host);
+    if (!near && files.length === 1 && files[0]!.bytes <= CHUNK_BYTES)
+      return new Set([files[0]!.hash]);
     const missing = new Set<string>();
     for (let at = 0; at < files.length; at += MOST_OFFERED_AT_ONCE) {
-      const hashes = files.slice(at, at + MOST_OFFERED_AT_ONCE).map(({ hash }) => hash);
-      for (const hash of await this.#offer(host, kernel, hashes)) missing.add(hash);
+      const some = files.slice(at, at + MOST_OFFERED_AT_ONCE);
+      const bytes = some.reduce((sum, each) => sum + each.bytes, 0);
+      const waitMs = this.#limits.stallMs + (near ? bytes / SLOW_BYTES_PER_MS : 0);
+      const hashes = some.map(({ hash }) => hash);
+      const folder = near ? { folder: this.#files.directory(kernel) } : {};
+      const wanted = await this.#offers.ask(host, { kernel, hashes, ...folder }, waitMs);
+      for (const hash of wanted) missing.add(hash);
     }
+    if (missing.size > 0) this.#far.set(host, performance.now() + FAR_MS);
     return missing;
   }
 
-  #offer(host: string, kernel: string, hashes: readonly string[]): Promise<readonly string[]> {
-    const id = ++this.#offered;
-    const { stallMs } = this.#limits;
-    return new Promise<readonly string[]>((resolve, reject) => {
-      const silent = (): void => reject(unreachable(host, `silent for ${stallMs} ms`));
-      const timer = setTimeout(silent, stallMs);
-      const done = (): void => {
-        clearTimeout(timer);
-        this.#offers.delete(id);
-      };
-      this.#offers.set(id, {
-        host,
-        resolve: (missing) => {
-          done();
-          resolve(missing);
-        },
-        reject: (error) => {
-          done();
-          reject(error);
-        },
-      });
-      if (!this.#carry(host, { t: 'offer-blobs', id, kernel, hashes }))
-        this.#offers.get(id)!.reject(unreachable(host, 'there is no link'));
-    }).finally(() => this.#offers.delete(id));
+  #isNear(host: string): boolean {
+    return this.#limits.link && performance.now() > (this.#far.get(host) ?? 0);
+  }
+
+  /** Another host asks for a blob: as a file of this machine, or else sent. */
+  async #provide(host: string, kernel: string, hash: string): Promise<void> {
+    const bytes = await this.#files.size(kernel, hash);
+    if (bytes !== undefined && this.#isNear(host)) {
+      const missing = await this.#missingThere(host, kernel, [{ hash, bytes }]).catch(
+        () => undefined,
+      );
+      if (missing?.size === 0) return;
+    }
+    await this.#sender.wanted(host, kernel, hash);
   }
 
   async #answerOffer(
     from: string,
-    { id, kernel, hashes }: { id: number; kernel: string; hashes: readonly string[] },
+    { id, kernel, hashes, folder }: Extract<PeerMessage, { t: 'offer-blobs' }>,
   ): Promise<void> {
-    const missing = [];
+    let missing: string[] = [];
     for (const hash of hashes.slice(0, MOST_OFFERED_AT_ONCE))
       if (BlobFiles.fits(kernel, hash) && !(await this.#files.has(kernel, hash)))
         missing.push(hash);
+    if (typeof folder === 'string' && missing.length > 0)
+      try {
+        missing = await adopt(this.#files, kernel, missing, folder);
+      } catch (error) {
+        this.#log.warn({ err: error, kernel }, 'blobs could not be linked in');
+      }
     this.#carry(from, { t: 'wanted-blobs', id, missing });
+    for (const hash of hashes)
+      if (!missing.includes(hash)) this.#fetches.get(`${kernel}/${hash}`)?.settle('stored');
   }
 
   #storedThere(

@@ -213,8 +213,11 @@ export type PeerMessage =
   | { t: 'forward'; id: number; kernel: string; entries: readonly LogEntry[] }
   /** `leader`: the host it knows of, '' for none */
   | { t: 'forwarded'; id: number; ok: boolean; code: string; leader: string }
-  /** Which of these does the other side not have? What it has it keeps for a while. */
-  | { t: 'offer-blobs'; id: number; kernel: string; hashes: readonly string[] }
+  /**
+   * Which of these does the other side not have? What it has it keeps for a while. `folder` has
+   * them as files: who is on the same disk links them in instead of having them sent.
+   */
+  | { t: 'offer-blobs'; id: number; kernel: string; hashes: readonly string[]; folder?: string }
   | { t: 'wanted-blobs'; id: number; missing: readonly string[] }
   /** One frame: the chunk at `offset`. */
   | { t: 'blob'; kernel: string; hash: string; offset: number; total: number }

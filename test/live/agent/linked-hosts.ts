@@ -31,12 +31,15 @@ export interface LinkedHosts {
   close(): Promise<void>;
 }
 
-/** Hosts h1, h2, … in this process, linked over real sockets, each with its blobs in a folder. */
-export async function linkedHosts(count: number): Promise<LinkedHosts> {
+/**
+ * Hosts h1, h2, … in this process, linked over real sockets, each with its blobs in a folder; with
+ * `link` they may take each other's files by their names.
+ */
+export async function linkedHosts(count: number, link = false): Promise<LinkedHosts> {
   const folder = await mkdtemp(join(tmpdir(), 'nbos-hosts-'));
   const hosts: LinkedHost[] = [];
   for (let number = 1; number <= count; number++)
-    hosts.push(await linkedHost(folder, `h${number}`));
+    hosts.push(await linkedHost(folder, `h${number}`, link));
   for (const each of hosts) each.links.setHosts(hosts.map(({ address }) => address));
   await eventually(() =>
     hosts.every(({ host, links }) =>
@@ -54,7 +57,7 @@ export async function linkedHosts(count: number): Promise<LinkedHosts> {
   return { hosts, folder, close };
 }
 
-async function linkedHost(folder: string, host: string): Promise<LinkedHost> {
+async function linkedHost(folder: string, host: string, link: boolean): Promise<LinkedHost> {
   const keys = await keyPair(folder, host);
   await allow(folder, host, keys.publicKey);
   const log = pino({ level: process.env['NBOS_LOG'] ?? 'silent' });
@@ -88,7 +91,7 @@ async function linkedHost(folder: string, host: string): Promise<LinkedHost> {
     made.folder!,
     (to, message, frames) => links.send(to, message, frames),
     log,
-    { replicateMs: 1500, ensureMs: 1000, stallMs: 400 },
+    { replicateMs: 3000, ensureMs: 1500, stallMs: 800, link },
   );
   made.address = { host, peer: links.endpoint, key: keys.publicKey };
   return made as LinkedHost;
