@@ -90,10 +90,9 @@ class Registry:
         self.class_refs = {}
         self.class_ids = {}
         self.excluded = {}
-        # of the plain capture that stands in
-        self.versions = {}
-        self.hashes = {}
         self.refused_types = weakref.WeakKeyDictionary()
+        # root -> (id of its value, why nothing of it can be carried)
+        self.hopeless = {}
         self.gpu_tensors = []
         # type variables of __main__ by a stable key; small, so held
         self.once = {}

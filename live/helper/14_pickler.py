@@ -8,6 +8,7 @@ Python that takes back what it wrote for the innermost object that failed.
 """
 
 import copyreg
+import gc
 import io
 import pickle
 import signal
@@ -18,10 +19,12 @@ import types
 
 PICKLE_PROTOCOL = 5
 # Depth of nesting that the Python pickler follows, and the stack of the thread that it runs in.
-DEEP_RECURSION = 300_000
-DEEP_STACK_BYTES = 1024 * 1024 * 1024
+DEEP_RECURSION = 120_000
+DEEP_STACK_BYTES = 512 * 1024 * 1024
 # A dict or set that another thread changes meanwhile is tried again.
 CHANGED_TRIES = 3
+# For one call of user code, `__getstate__` for one.
+UNIT_SECONDS = 2.0
 
 
 PLAIN_TYPES = frozenset(pickle._Pickler.dispatch) - {types.FunctionType, type}
@@ -38,7 +41,7 @@ class SharedLate(Exception):
 class Pass:
     """One capture: what its picklers share. Gone afterwards, with every reference it holds."""
 
-    def __init__(self, user_ns, registry, unit_seconds=5.0):
+    def __init__(self, user_ns, registry, unit_seconds=UNIT_SECONDS):
         self.user_ns = user_ns
         self.registry = registry
         self.unit_seconds = unit_seconds
@@ -66,6 +69,9 @@ class Pass:
 
     def __enter__(self):
         sys.modules[REBUILD_MODULE.__name__] = REBUILD_MODULE
+        # Memos are many small tuples, which would set the collector off again and again.
+        self.collects = gc.isenabled()
+        gc.disable()
         self.watch = SlowCodeWatch(self.unit_seconds)
         self.watch.start()
         return self
@@ -73,6 +79,12 @@ class Pass:
     def __exit__(self, *raised):
         self.watch.stop()
         sys.modules.pop(REBUILD_MODULE.__name__, None)
+        # Picklers refer to this, so without breaking the ring they would live until a collection.
+        for held in (self.dumps, self.dump_of, self.storages, self.storage_at, self.array_at):
+            held.clear()
+        self.names = {}
+        if self.collects:
+            gc.enable()
 
 
 class Findings:
@@ -222,37 +234,48 @@ class Dump:
 
 def dump_roots(run, roots, items, careful):
     """Pickles `items`; `careful` when the plain way is known to fail. Never raises for an item."""
+    hopeless = run.registry.hopeless
     error = None
-    for step in (PLAINLY * CHANGED_TRIES if not careful else ()) + THOROUGHLY * 2:
-        if step in PLAINLY and error is not None and not is_changing(error):
-            continue
+    known = hopeless.get(roots[0]) if len(roots) == 1 else None
+    if known is not None and known[0] == id(items[0][2]):
+        error = known[1]
+    for step in THOROUGHLY[careful:] if error is None else ():
         try:
-            body, pickler = step(run, items)
+            body, pickler = try_again(step, run, items)
             break
         except BaseException as raised:
-            error = raised.with_traceback(None)
+            error = f'{type(raised).__name__}: {raised}'[:300]
     else:
-        reason = f'{type(error).__name__}: {error}'[:300]
-        items = [(kind, key, Placeholder('value of ' + key, reason)) for kind, key, _ in items]
+        if len(roots) == 1:
+            hopeless[roots[0]] = (id(items[0][2]), error)
+        items = [(kind, key, Placeholder('value of ' + key, error)) for kind, key, _ in items]
         body, pickler = pickle_with(StatePickler, run, items, True)
-        pickler.findings.notes.append(reason)
     result = Dump(roots, body, pickler)
     run.dumps.append((result, items))
     return result
 
 
-PLAINLY = (lambda run, items: pickle_with(StatePickler, run, items, False),)
 THOROUGHLY = (
+    lambda run, items: pickle_with(StatePickler, run, items, False),
     lambda run, items: pickle_with(StatePickler, run, items, True),
     lambda run, items: pickle_with(PatientPickler, run, items, True),
     lambda run, items: in_deep_thread(pickle_with, PatientPickler, run, items, True),
 )
 
 
+def try_again(step, run, items):
+    """One way of pickling, once more where the reason to fail has passed."""
+    for _ in range(CHANGED_TRIES - 1):
+        try:
+            return step(run, items)
+        except (RuntimeError, SharedLate) as error:
+            if not is_changing(error):
+                raise
+    return step(run, items)
+
+
 def is_changing(error):
-    if isinstance(error, SharedLate):
-        return True
-    return isinstance(error, RuntimeError) and 'changed size' in str(error)
+    return isinstance(error, SharedLate) or 'changed size' in str(error)
 
 
 def pickle_with(kind, run, items, careful):

@@ -11,7 +11,7 @@ def capture(user_ns, reached, registry, tracker, limits):
     registry.excluded = excluded
     registry.forget_dead_classes()
     registry.clock += 1
-    with Pass(user_ns, registry, limits.get('unitSeconds', 5.0)) as run:
+    with Pass(user_ns, registry, limits.get('unitSeconds', UNIT_SECONDS)) as run:
         run.tracker = tracker
         question = question_of(run, reached)
         run.names = question.names
