@@ -29,6 +29,8 @@ PROGRAM = {
                  'platform', 'struct', 'sys', 'types', 'weakref')
 }
 PROGRAM['address_of_buffer'] = lambda view: place(view)
+PROGRAM['INLINE_BYTES'] = 64 * 1024
+PROGRAM['time'] = time
 PROGRAM['HELPER'] = types.SimpleNamespace(key=b'key', directory='', blobs='')
 for part in ('50_blobs.py', '53_pages.py', '55_tracker.py'):
     with open(os.path.join(FOLDER, part)) as source:
