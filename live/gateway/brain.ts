@@ -16,6 +16,7 @@ import type { GatewayLimits } from './limits.ts';
 import type { Agents } from './links.ts';
 import { Notices } from './notices.ts';
 import { Outcomes } from './outcomes.ts';
+import { Pools } from './pools.ts';
 import { Proposals } from './proposals.ts';
 import { Recovery } from './recovery.ts';
 import { Replicas } from './replicas.ts';
@@ -74,10 +75,11 @@ export class Brain {
     this.hosts = hosts;
     const isUp = (host: string): boolean => hosts.isUp(host);
     const kernelOf = (session: number): LiveKernel | undefined => table.bySession(session);
-    const pooledName = (container: number): string => `p${loop.epochMs}-${container}`;
     const proposals = new Proposals({ links, isUp, log, timeoutMs: limits.proposeMs });
     const delivery = new Delivery({ links, isUp, log, outputWaitMs: limits.outputWaitMs });
     const notices = new WaitNotices(core, delivery, limits.waitNoticeMs);
+    const { specs, onNamed } = options;
+    const pools = new Pools({ loop, hosts, links, specs, log, startMs: limits.startMs });
     const parts = { loop, links, proposals, delivery, log };
     const outcomes = new Outcomes({ ...parts, notices, kernelOf, isUp });
     const cells = new Cells({
@@ -101,26 +103,22 @@ export class Brain {
       hosts,
       startMs: limits.startMs,
       changeMs: limits.changeMs,
-      pooledName,
+      pooledName: (container) => pools.nameOf(container),
       onReady: (kernel, member) => {
         router.ready(kernel, member);
         this.kernels.ready(kernel);
       },
       onFailed: (kernel) => this.kernels.failed(kernel),
     });
-    const pooledSpec = (): { spec: string; argv: readonly string[] } => ({ spec: '', argv: [] });
     const driver = new Driver({
       ...parts,
       hosts,
       replicas,
       outcomes,
+      pools,
       kernelOf,
-      pooledName,
-      pooledSpec,
-      startMs: limits.startMs,
     });
     loop.perform = (effects) => driver.perform(effects);
-    const { onNamed } = options;
     this.recovery = new Recovery({
       ...parts,
       table,
@@ -128,6 +126,7 @@ export class Brain {
       replicas,
       outcomes,
       driver,
+      pools,
       expected: options.hosts,
       waitMs: limits.recoveryMs,
       replicasPerKernel: config.replicas,
@@ -139,12 +138,13 @@ export class Brain {
       cells,
       outcomes,
       router,
-      specs: options.specs,
+      specs,
       recovered: this.recovery.done,
       isDraining: () => this.draining,
       workspace: options.workspace,
       defaultGpus: options.defaultGpus,
       replicas: config.replicas,
+      isPooled: config.prewarmPool !== 'none',
       startMs: limits.startMs,
       kernelsPerUser: limits.kernelsPerUser,
       onNamed,
@@ -156,10 +156,7 @@ export class Brain {
       replicas,
       outcomes,
       router,
-      containerOf: (pooled) => {
-        const [epoch, container] = pooled.slice(1).split('-');
-        return Number(epoch) === loop.epochMs ? Number(container) : -1;
-      },
+      pools,
     });
     this.delivery = delivery;
     this.waiting = notices;

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { streamNote } from '../jupyter/headers.ts';
 import type { Channel, JupyterMessage } from '../jupyter/message.ts';
+import type { KernelReport } from '../wire/messages.ts';
 import { statusMessage } from './answers.ts';
 import type { ClientLink, LiveKernel } from './kernel.ts';
 import type { KernelClient } from './kernel-service.ts';
@@ -102,6 +103,14 @@ export class Delivery {
     this.#options.links
       .request(host, { t: 'resend-outputs', kernel: kernel.id, from })
       .catch((error) => this.#options.log.warn({ err: error, kernel: kernel.id }, 'no resend'));
+  }
+
+  /** Outputs that an agent could not send while it had no link. */
+  catchUp(kernel: LiveKernel, { member, outputs }: KernelReport): void {
+    if (member !== kernel.executor) return;
+    const from = kernel.streams.expected(member) ?? Math.max(outputs.first, outputs.seen + 1);
+    kernel.streams.expect(member, from);
+    if (outputs.next > from) this.resend(kernel, member, from);
   }
 
   /** To all clients on iopub; kept for those that come back. */

@@ -1,24 +1,18 @@
-import type { Logger } from 'pino';
 import type { Effect, StartContainer, StopContainer } from '../../core/effects.ts';
 import type { CoreLoop } from './core-loop.ts';
 import type { Hosts } from './hosts.ts';
 import type { LiveKernel } from './kernel.ts';
-import type { Agents } from './links.ts';
 import type { Outcomes } from './outcomes.ts';
+import type { Pools } from './pools.ts';
 import type { Replicas } from './replicas.ts';
 
 export interface DriverOptions {
   loop: CoreLoop;
   hosts: Hosts;
-  links: Agents;
   replicas: Replicas;
   outcomes: Outcomes;
   kernelOf: (session: number) => LiveKernel | undefined;
-  pooledName: (container: number) => string;
-  /** argv of the process that pools hold */
-  pooledSpec: () => { spec: string; argv: readonly string[] };
-  log: Logger;
-  startMs: number;
+  pools: Pools;
 }
 
 /** Has core's effects performed by those whose business they are, in order. */
@@ -51,7 +45,7 @@ export class Driver {
           outcomes.replied(effect);
           break;
         case 'start-container':
-          if (effect.session === -1) this.#startPooled(effect);
+          if (effect.session === -1) this.#options.pools.start(effect);
           else if (!started.has(effect.session)) {
             started.add(effect.session);
             this.#start(effect.session, effects);
@@ -99,29 +93,13 @@ export class Driver {
     );
   }
 
-  #startPooled({ container, host }: StartContainer): void {
-    const { hosts, links, loop, log, startMs } = this.#options;
-    const id = hosts.byNumber(host)?.id ?? '';
-    const pooled = this.#options.pooledName(container);
-    const request = { t: 'start-pooled' as const, pooled, ...this.#options.pooledSpec() };
-    links.request(id, request, startMs).catch((error) => {
-      log.warn({ err: error, host: id }, 'no pooled process');
-      loop.post({ kind: 'container-failed', container });
-    });
-  }
-
   #stop(effect: StopContainer): void {
-    const { hosts, links, replicas, log } = this.#options;
     const kernel = this.#kernels.get(effect.container);
-    if (kernel !== undefined) {
-      this.#kernels.delete(effect.container);
-      replicas.stop(kernel, effect);
+    if (kernel === undefined) {
+      this.#options.pools.stop(effect);
       return;
     }
-    const id = hosts.byNumber(effect.host)?.id ?? '';
-    const pooled = this.#options.pooledName(effect.container);
-    links
-      .request(id, { t: 'stop-pooled', pooled })
-      .catch((error) => log.warn({ err: error, host: id }, 'pooled process not stopped'));
+    this.#kernels.delete(effect.container);
+    this.#options.replicas.stop(kernel, effect);
   }
 }

@@ -80,7 +80,6 @@ export function liveConfig(config: Config, hosts: number): Config {
     deviceIds: true,
     retryAborted: false,
     reclamation: 'none',
-    prewarmPool: 'none',
     scaling: config.scaling === 'none' ? 'on-demand' : config.scaling,
     scaleIntervalMs: scaleIntervalMs === SIMULATED_ROUND_MS ? ROUND_MS : scaleIntervalMs,
   };

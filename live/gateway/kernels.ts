@@ -21,6 +21,7 @@ import type {
 } from './kernel-service.ts';
 import type { KernelTable } from './kernel-table.ts';
 import type { Outcomes } from './outcomes.ts';
+import { POOLED_HASH_SEED } from './pools.ts';
 import type { Proposals } from './proposals.ts';
 import type { Router } from './router.ts';
 
@@ -42,6 +43,8 @@ export interface KernelsOptions {
   /** GPUs that a kernel subscribes to when nothing says how many */
   defaultGpus: number;
   replicas: number;
+  /** processes of the default kernelspec are started ahead */
+  isPooled: boolean;
   /** ms until a kernel must answer */
   startMs: number;
   kernelsPerUser: number;
@@ -136,7 +139,8 @@ export class Kernels implements KernelService {
       need: needOfGpus(gpus),
       gpuType: typeof nbos?.gpuType === 'string' ? nbos.gpuType : '',
       replicas,
-      hashSeed: randomBytes(4).readUInt32LE(),
+      hashSeed:
+        this.#options.isPooled && name === usual ? POOLED_HASH_SEED : randomBytes(4).readUInt32LE(),
       stateKey: randomBytes(32).toString('hex'),
       createdAt: Date.now(),
       session: table.newSession(),

@@ -7,6 +7,7 @@ import type { Hosts } from './hosts.ts';
 import type { LiveKernel } from './kernel.ts';
 import type { KernelTable } from './kernel-table.ts';
 import type { Outcomes } from './outcomes.ts';
+import type { Pools } from './pools.ts';
 import type { Replicas } from './replicas.ts';
 import type { Router } from './router.ts';
 
@@ -19,8 +20,7 @@ export interface NoticesOptions {
   delivery: Delivery;
   router: Router;
   log: Logger;
-  /** core's container of a pooled process, -1 for none */
-  containerOf: (pooled: string) => number;
+  pools: Pools;
 }
 
 type Of<T extends AgentNotice['t']> = Extract<AgentNotice, { t: T }>;
@@ -34,7 +34,7 @@ export class Notices {
   }
 
   take(host: string, notice: AgentNotice, frames: readonly Uint8Array[]): void {
-    const { hosts, loop, outcomes } = this.#options;
+    const { hosts, pools, outcomes } = this.#options;
     switch (notice.t) {
       case 'hello':
         return; // taken by the link
@@ -42,12 +42,11 @@ export class Notices {
         hosts.beat(host, notice.positions);
         return;
       case 'pooled-ready':
-      case 'pooled-failed': {
-        const container = this.#options.containerOf(notice.pooled);
-        const kind = notice.t === 'pooled-ready' ? 'container-started' : 'container-failed';
-        if (container !== -1) loop.post({ kind, container });
+        pools.ready(host, notice.pooled);
         return;
-      }
+      case 'pooled-failed':
+        pools.failed(notice.pooled);
+        return;
       default: {
         const kernel = this.#options.table.get(notice.kernel);
         if (kernel === undefined) return;

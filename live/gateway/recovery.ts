@@ -7,8 +7,8 @@ import type { Driver } from './driver.ts';
 import type { Hosts, LiveHost } from './hosts.ts';
 import { type Cell, cellKey, LiveKernel, type Member } from './kernel.ts';
 import type { KernelTable } from './kernel-table.ts';
-import type { Agents } from './links.ts';
 import type { Outcomes } from './outcomes.ts';
+import type { Pools } from './pools.ts';
 import type { Replicas } from './replicas.ts';
 import { remember } from './replies.ts';
 
@@ -16,7 +16,7 @@ export interface RecoveryOptions {
   loop: CoreLoop;
   table: KernelTable;
   hosts: Hosts;
-  links: Agents;
+  pools: Pools;
   replicas: Replicas;
   outcomes: Outcomes;
   delivery: Delivery;
@@ -65,7 +65,7 @@ export class Recovery {
 
   /** An agent said hello, or was asked for a report. */
   reported(host: LiveHost, hello: AgentHello): void {
-    for (const pooled of hello.pooled) this.#stopPooled(host.id, pooled);
+    this.#options.pools.reported(host.id, hello.pooled);
     if (this.#done) {
       this.#late(host.id, hello);
       return;
@@ -73,15 +73,6 @@ export class Recovery {
     this.#early.set(host.id, hello);
     if (this.#options.expected.every((id) => this.#early.has(id))) this.#finish();
     else this.#timer ??= setTimeout(() => this.#finish(), this.#options.waitMs);
-  }
-
-  /** Processes of a pool that core does not know. */
-  #stopPooled(host: string, pooled: string): void {
-    this.#options.links
-      .request(host, { t: 'stop-pooled', pooled })
-      .catch((error) =>
-        this.#options.log.debug({ err: error, host }, 'pooled process not stopped'),
-      );
   }
 
   #finish(): void {
@@ -118,12 +109,13 @@ export class Recovery {
 
   /** A host that comes after the others, or again. */
   #late(host: string, { kernels }: AgentHello): void {
-    const { table, replicas, outcomes, hosts } = this.#options;
+    const { table, replicas, outcomes, delivery, hosts } = this.#options;
     for (const report of kernels) {
       const kernel = table.get(report.kernel);
       if (kernel !== undefined) {
         replicas.reported(kernel, host, report);
         outcomes.reconcile(kernel, report);
+        delivery.catchUp(kernel, report);
         continue;
       }
       // Nobody who should know it knows it: it was shut down while this host was away.

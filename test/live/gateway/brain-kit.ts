@@ -48,7 +48,12 @@ export function newBrain(
   config: PartialConfig = {},
   limits: Partial<GatewayLimits> = {},
 ): Brain {
-  const layers = [notebookos.defaults, { gpusPerHost: 2, hosts: agents.hosts.length }, config];
+  const layers = [
+    notebookos.defaults,
+    { prewarmPool: 'none' },
+    { gpusPerHost: 2, hosts: agents.hosts.length },
+    config,
+  ];
   const brain = new Brain({
     policy: notebookos,
     config: liveConfig(resolveConfig(...layers), agents.hosts.length),

@@ -54,6 +54,8 @@ export class FakeAgents implements Agents {
   readonly groups = new Map<string, FakeGroup>();
   readonly runs = new Map<string, number>();
   readonly requests: GatewayRequest[] = [];
+  /** names of pooled processes by host */
+  readonly pooled = new Map<string, Set<string>>();
   brain: Brain | undefined;
   /** ms from start-replica to replica-ready */
   startMs = 1;
@@ -67,6 +69,7 @@ export class FakeAgents implements Agents {
 
   constructor(count: number) {
     this.hosts = Array.from({ length: count }, (_, index) => `h${index + 1}`);
+    for (const host of this.hosts) this.pooled.set(host, new Set());
     this.#timer = setInterval(() => this.#beat(), BEAT_MS);
   }
 
@@ -103,6 +106,12 @@ export class FakeAgents implements Agents {
     else this.#cut.delete(host);
   }
 
+  losePooled(pooled: string): void {
+    for (const [host, names] of this.pooled)
+      if (names.delete(pooled))
+        this.#tellGateway(host, { t: 'pooled-failed', pooled, message: 'exit 9' });
+  }
+
   #hears(host: string): boolean {
     return !this.#gone.has(host) && !this.#cut.has(host);
   }
@@ -118,7 +127,7 @@ export class FakeAgents implements Agents {
     const kernels = this.#reports(host);
     const gpus = { gpus: GPUS, cpuMillis: 16_000, memoryMb: 122_000, vramMb: 32_000 };
     const about = { v: 1, host, pid: 1, peer: `tcp://${host}`, key: host };
-    return { t: 'hello', ...about, ...gpus, kernels, pooled: [] };
+    return { t: 'hello', ...about, ...gpus, kernels, pooled: [...this.pooled.get(host)!] };
   }
 
   #reports(host: string): KernelReport[] {
@@ -146,6 +155,7 @@ export class FakeAgents implements Agents {
     this.requests.push(request);
     switch (request.t) {
       case 'start-replica':
+        this.pooled.get(host)!.delete(request.pooled);
         this.#start(host, request);
         return undefined;
       case 'stop-replica':
@@ -172,6 +182,13 @@ export class FakeAgents implements Agents {
       }
       case 'report':
         return this.#reports(host);
+      case 'start-pooled':
+        this.pooled.get(host)!.add(request.pooled);
+        this.#tellGateway(host, { t: 'pooled-ready', pooled: request.pooled });
+        return undefined;
+      case 'stop-pooled':
+        this.pooled.get(host)!.delete(request.pooled);
+        return undefined;
       default:
         return undefined;
     }

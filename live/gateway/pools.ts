@@ -1,0 +1,96 @@
+import type { Logger } from 'pino';
+import type { StartContainer, StopContainer } from '../../core/effects.ts';
+import type { CoreLoop } from './core-loop.ts';
+import type { Hosts } from './hosts.ts';
+import type { KernelSpecs } from './kernel-service.ts';
+import type { Agents } from './links.ts';
+
+export interface PoolsOptions {
+  loop: CoreLoop;
+  hosts: Hosts;
+  links: Agents;
+  specs: () => Promise<KernelSpecs>;
+  log: Logger;
+  startMs: number;
+}
+
+/**
+ * Seed of Python's hashes in processes that are started before it is known whose they become; a
+ * kernel that is to take one has the same.
+ */
+export const POOLED_HASH_SEED = 0;
+
+/** Processes of the default kernelspec, started ahead as core's pool says. */
+export class Pools {
+  readonly #options: PoolsOptions;
+
+  constructor(options: PoolsOptions) {
+    this.#options = options;
+  }
+
+  /** What agents call the process in core's container; another gateway's names are others. */
+  nameOf(container: number): string {
+    return `p${this.#options.loop.epochMs}-${container}`;
+  }
+
+  /** -1 for a process that core does not have in its pool. */
+  #containerOf(pooled: string): number {
+    const { epochMs, core } = this.#options.loop;
+    const [epoch, number] = pooled.slice(1).split('-').map(Number);
+    const known = core.state.containers.get(number ?? -1);
+    return epoch === epochMs && known?.role === 'pool' ? known.id : -1;
+  }
+
+  start({ container, host }: StartContainer): void {
+    const { hosts, loop, log } = this.#options;
+    const id = hosts.byNumber(host)?.id ?? '';
+    this.#ask(id, container).catch((error) => {
+      log.warn({ err: error, host: id }, 'no pooled process');
+      loop.post({ kind: 'container-failed', container });
+    });
+  }
+
+  async #ask(host: string, container: number): Promise<void> {
+    const { links, specs, startMs } = this.#options;
+    const { specs: known, default: usual } = await specs();
+    const argv = (known[usual]?.spec['argv'] ?? []) as readonly string[];
+    const pooled = this.nameOf(container);
+    await links.request(host, { t: 'start-pooled', pooled, spec: usual, argv }, startMs);
+  }
+
+  stop({ container, host }: StopContainer): void {
+    const id = this.#options.hosts.byNumber(host)?.id;
+    if (id !== undefined) this.#end(id, this.nameOf(container));
+  }
+
+  #end(host: string, pooled: string): void {
+    const { links, log } = this.#options;
+    links
+      .request(host, { t: 'stop-pooled', pooled })
+      .catch((error) => log.debug({ err: error, host }, 'a pooled process was not stopped'));
+  }
+
+  ready(host: string, pooled: string): void {
+    const container = this.#containerOf(pooled);
+    if (container === -1) this.#end(host, pooled);
+    else this.#options.loop.post({ kind: 'container-started', container });
+  }
+
+  /** It did not start, or is gone. */
+  failed(pooled: string): void {
+    const container = this.#containerOf(pooled);
+    if (container !== -1) this.#options.loop.post({ kind: 'container-lost', container });
+  }
+
+  /** What an agent has: strangers' end, and what core counts on and is not there is lost. */
+  reported(host: string, names: readonly string[]): void {
+    for (const pooled of names) if (this.#containerOf(pooled) === -1) this.#end(host, pooled);
+    const { loop, hosts } = this.#options;
+    const { containers } = loop.core.state;
+    const number = hosts.get(host)?.number ?? -1;
+    for (const id of [...(loop.core.state.hosts[number]?.pool ?? [])]) {
+      const isThere = names.includes(this.nameOf(id));
+      if (!isThere && containers.get(id)?.role === 'pool') this.failed(this.nameOf(id));
+    }
+  }
+}
