@@ -70,8 +70,11 @@ export function packagePlace(
   if (place === undefined) {
     place = makePlace(program, workspace, outer);
     known.set(key, place);
-    // Another try may find the disk free again.
-    place.catch(() => known.delete(key));
+    // Another try may find the disk free again, or the program repaired.
+    place.then(
+      (found) => found ?? known.delete(key),
+      () => known.delete(key),
+    );
   }
   return place;
 }

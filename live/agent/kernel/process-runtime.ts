@@ -229,10 +229,9 @@ export class ProcessRuntime implements KernelRuntime {
           'kernel-failed',
           `kernel process ${this.pid}: state not taken: ${String(answer['evalue'])}`,
         );
-      return {
-        failed: (answer['failed'] ?? []) as ApplyResult['failed'],
-        outdated: (answer['outdated'] ?? []) as readonly string[],
-      };
+      const failed = (answer['failed'] ?? []) as ApplyResult['failed'];
+      const outdated = (answer['outdated'] ?? []) as readonly string[];
+      return outdated.length === 0 ? { failed } : { failed, outdated };
     } finally {
       this.#applying = false;
     }

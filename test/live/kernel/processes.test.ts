@@ -95,7 +95,22 @@ testWithPart(
       await starts(new TestKernel({ argv: ends })),
       /kernel-failed.*exit code 3.*no module named ipykernel/,
     );
-    assert.match(await starts(new TestKernel({ cwd: '/no/such/folder' })), /\/no\/such\/folder/);
+  },
+);
+
+testWithPart(
+  test,
+  MISSING_PYTHON,
+  'without its folder a kernel starts in the workspace',
+  async () => {
+    const kernel = new TestKernel({ cwd: '/no/such/folder' });
+    try {
+      await kernel.runtime.start();
+      await kernel.run('import os; print(os.getcwd())');
+      assert.is(kernel.printed(), `${kernel.folder}\n`);
+    } finally {
+      await kernel.stop();
+    }
   },
 );
 
