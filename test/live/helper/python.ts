@@ -34,7 +34,11 @@ export async function pythons(): Promise<Python[]> {
 }
 
 /** What a program printed; its errors are in what this throws. */
-export async function runPython(python: string, args: readonly string[]): Promise<string> {
-  const { stdout } = await run(python, args, { timeout: LIMIT_MS, maxBuffer: 1 << 26 });
+export async function runPython(
+  python: string,
+  args: readonly string[],
+  limitMs = LIMIT_MS,
+): Promise<string> {
+  const { stdout } = await run(python, args, { timeout: limitMs, maxBuffer: 1 << 26 });
   return stdout;
 }
