@@ -7,8 +7,8 @@ import { unwritable } from '../../traces/output-file.ts';
 const MOST_BYTES = 50e6;
 
 /**
- * A log of a process of the system: DATA/logs/NAME.ndjson, and on stderr what is at least a warning
- * when `aloud`. Level by NBOS_LOG. Written in the background.
+ * A log of a process of the system: DATA/logs/NAME.ndjson, and errors on stderr when `aloud`.
+ * Level by NBOS_LOG. Written in the background.
  */
 export function openLog(data: string, name: string, aloud: boolean): Logger {
   const folder = join(data, 'logs');
@@ -22,7 +22,7 @@ export function openLog(data: string, name: string, aloud: boolean): Logger {
   }
   const level = levelOf(process.env['NBOS_LOG']);
   const target = pino.destination({ dest: file, sync: false, mode: 0o600 });
-  const aloudStream = { level: 'warn' as const, stream: { write: writeLine } };
+  const aloudStream = { level: 'error' as const, stream: { write: writeLine } };
   const streams = [{ level, stream: target }, ...(aloud ? [aloudStream] : [])];
   return pino({ level, base: { part: name, pid: process.pid } }, pino.multistream(streams));
 }

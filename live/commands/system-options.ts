@@ -86,7 +86,14 @@ export async function liveConfig(
   const most = policy.container === 'session' ? hosts.length : 1;
   const standard = policy.replicated && most >= REPLICAS ? REPLICAS : 1;
   const here: PartialConfig = { fixed: true, hosts: hosts.length, gpusPerHost };
-  return load(name, [{ replicas: standard }, given, here]);
+  const loaded = await load(name, [{ replicas: standard }, given, here]);
+  const { replicas } = loaded.config;
+  if (replicas <= hosts.length) return loaded;
+  throw new NbosError(
+    'config-bad-value',
+    `${replicas} replicas of a kernel need as many hosts, and there are ${hosts.length}`,
+    'Raise --hosts or lower --replicas.',
+  );
 }
 
 /** PEM of --tls-cert and --tls-key; undefined without them. @throws NbosError usage, file-not-found */

@@ -6,7 +6,7 @@ import { PROJECT_ROOT } from '../../skip.ts';
 
 /** Words after `node` that start the program: the source where tests run from source. */
 export const PROGRAM_WORDS: readonly string[] = import.meta.url.endsWith('.ts')
-  ? ['--import', 'tsx', join(PROJECT_ROOT, 'cli.ts')]
+  ? ['--import', import.meta.resolve('tsx'), join(PROJECT_ROOT, 'cli.ts')]
   : [join(PROJECT_ROOT, 'dist', 'cli.js')];
 
 const LIMIT_MS = 60_000;

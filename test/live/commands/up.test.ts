@@ -1,0 +1,194 @@
+// time-limit: 240 s
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { runtimeFolder } from '../../../live/commands/run-agent.ts';
+import { ended } from '../../cli/nbos.ts';
+import { testWithPart } from '../../skip.ts';
+import { PROGRAM_WORDS, refuses, runNbos, works } from './run-nbos.ts';
+
+const test = suite('nbos up');
+const READY_MS = 60_000;
+
+/** A home of its own, so that tests find their systems only. */
+let home: string;
+let env: NodeJS.ProcessEnv;
+
+test.before(() => {
+  home = mkdtempSync(join(tmpdir(), 'nbos-up-'));
+  env = { ...process.env, XDG_STATE_HOME: join(home, 'state'), NBOS_TOKEN: 'token-of-tests' };
+  delete env['NBOS_URL'];
+});
+test.after(() => rmSync(home, { recursive: true, force: true }));
+
+interface Started {
+  child: ChildProcess;
+  url: string;
+  end: ReturnType<typeof ended>;
+}
+
+async function start(words: readonly string[]): Promise<Started> {
+  const child = spawn(process.execPath, [...PROGRAM_WORDS, ...words], {
+    env,
+    cwd: home,
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const end = ended(child);
+  const url = await new Promise<string>((resolve, reject) => {
+    const late = setTimeout(() => reject(new Error('not ready')), READY_MS);
+    let seen = '';
+    child.stdout!.on('data', (piece: Buffer) => {
+      seen += piece;
+      const ready = /^ready (\S+)$/m.exec(seen);
+      if (ready === null) return;
+      clearTimeout(late);
+      resolve(ready[1]!);
+    });
+    void end.then(({ stderr }) => reject(new Error(stderr)));
+  });
+  return { child, url, end };
+}
+
+async function stop({ child, end }: Started): Promise<void> {
+  child.kill('SIGINT');
+  const { status, stderr } = await end;
+  assert.is(status, 0, stderr);
+}
+
+async function whyNoKernel(): Promise<string> {
+  const child = spawn('python3', ['-c', 'import ipykernel, jupyter_client'], { stdio: 'ignore' });
+  return (await ended(child)).status === 0 ? '' : 'no python3 with ipykernel and jupyter_client';
+}
+const missing = await whyNoKernel();
+
+const CLIENT = `
+import jupyter_client
+manager, client = jupyter_client.manager.start_new_kernel(kernel_name='nbos', startup_timeout=60)
+said = []
+def run(code):
+    reply = client.execute_interactive(code, timeout=30, allow_stdin=False,
+        output_hook=lambda m: said.append(m['content'].get('text', '')))
+    assert reply['content']['status'] == 'ok', reply
+run('x = 20 + 1')
+run('print(2 * x)')
+assert ''.join(said).strip().endswith('42'), said
+client.stop_channels()
+manager.shutdown_kernel(now=False)
+print('fine')
+`;
+
+testWithPart(
+  test,
+  missing,
+  'it serves, is found, runs cells of plain ZMQ clients, and ends',
+  async () => {
+    const data = join(home, 'one');
+    const up = await start(['up', '--hosts', '1', '--port', '0', '--data', data]);
+    const { gateway, hosts } = JSON.parse(await works(['status', '--json'], env));
+    assert.equal([gateway.pid, gateway.url, hosts.length], [up.child.pid, up.url, 1]);
+    assert.equal([hosts[0].id, hosts[0].up, hosts[0].gpus], ['h1', true, 2]);
+    await refuses(['gateway', '--data', data], env, /^data-locked: .*another gateway \(pid \d+\)/);
+    await refuses(['fault', 'disk-full', 'h1'], env, /--enable-faults/);
+    const jupyter = { ...env, JUPYTER_DATA_DIR: home, JUPYTER_PATH: home, HOME: home };
+    await works(['kernelspec', 'install'], jupyter);
+    const client = spawn('python3', ['-c', CLIENT], {
+      env: jupyter,
+      cwd: home,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const { status, stdout, stderr } = await ended(client);
+    assert.equal([status, stdout], [0, 'fine\n'], stderr);
+    assert.equal(JSON.parse(await works(['kernels', '--json'], env)), []);
+    await stop(up);
+    await refuses(['status'], env, /^system-not-found: /);
+  },
+);
+
+testWithPart(test, missing, 'split parts can be killed and started again alone', async () => {
+  const data = join(home, 'split');
+  const up = await start(['up', '--split', '--hosts', '2', '--port', '0', '--data', data]);
+  const hostsNow = async () => JSON.parse(await works(['hosts', '--json'], env));
+  const pid = Number(readFileSync(join(data, 'gateway.pid'), 'utf8'));
+  assert.is.not(pid, up.child.pid);
+  process.kill(pid, 'SIGKILL');
+  const gateway = await start(['gateway', '--data', data]);
+  assert.is(gateway.url, up.url);
+  await eventually(async () => (await hostsNow()).every((host: { up: boolean }) => host.up));
+  const [, second] = await hostsNow();
+  process.kill(second.pid, 'SIGKILL');
+  await eventually(async () => (await hostsNow())[1].up === false);
+  const agent = await start(['agent', '--host', second.id, '--data', data]);
+  assert.is(agent.url, second.id);
+  await eventually(async () => (await hostsNow())[1].up === true);
+  await stop(up);
+  await stop(gateway);
+  await stop(agent);
+});
+
+async function eventually(condition: () => Promise<boolean>): Promise<void> {
+  const late = performance.now() + 20_000;
+  while (!(await condition())) assert.ok(performance.now() < late, 'not within 20 s');
+}
+
+testWithPart(test, missing, 'a port that is taken, and options that cannot be', async () => {
+  const server = createServer();
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  const { port } = server.address() as { port: number };
+  const fresh = (name: string): string[] => ['--data', join(home, name)];
+  const words = ['up', ...fresh('two'), '--port'];
+  await refuses([...words, String(port)], env, new RegExp(`^port-taken: .*${port}`));
+  await new Promise((done) => server.close(done));
+  await refuses(['up', ...fresh('a'), '--host', '0.0.0.0'], env, /^bind-insecure: /);
+  await refuses(['up', ...fresh('b'), '--policy', 'notbook'], env, /^policy-unknown: .*notbook/);
+  await refuses(
+    ['up', ...fresh('c'), '--set', 'replica=3'],
+    env,
+    /^config-unknown-key: .*replicas/,
+  );
+  await refuses(
+    ['up', ...fresh('d'), '--hosts', '2', '--replicas', '3'],
+    env,
+    /^config-bad-value: 3 replicas/,
+  );
+  await refuses(['up', ...fresh('e'), '--kernel-spec', 'cobol'], env, /^usage: --kernel-spec/);
+  await refuses(['up', ...fresh('f'), '--tls-cert', 'x.pem'], env, /^usage: --tls-cert/);
+});
+
+test('without Python, or an agent without a system: what to do is said', async () => {
+  const words = ['up', '--data', join(home, 'three')];
+  const bare = { ...env, PATH: join(home, 'nothing') };
+  for (const name of ['VIRTUAL_ENV', 'CONDA_PREFIX']) delete bare[name as keyof typeof bare];
+  const { status, stderr } = await runNbos(words, bare, home);
+  assert.is(status, 1);
+  assert.match(stderr, /^python-missing: .*ipykernel/);
+  const python = [...words, '--python', './no-python'];
+  await refuses(python, env, /^python-missing: --python .*no-python/);
+  const lone = ['agent', '--host', 'h1', '--data', join(home, 'four')];
+  await refuses(lone, env, /^system-not-found: .*holds no system yet/);
+});
+
+test('a cluster file that is damaged or newer is named', async () => {
+  const data = join(home, 'five');
+  mkdirSync(data);
+  const write = (text: string): void => writeFileSync(join(data, 'cluster.json'), text);
+  const words = ['agent', '--host', 'h1', '--data', data];
+  write('{"v": 1, "http": {"host": "x", "port": 1}}');
+  await refuses(words, env, /^file-corrupt: .*cluster\.json: linkPort/);
+  write('{"v": 7}');
+  await refuses(words, env, /^format-version: .*version 7/);
+  write('{');
+  await refuses(words, env, /^file-corrupt: .*not JSON/);
+});
+
+test('sockets get a short private folder', () => {
+  const folder = runtimeFolder(join(home, 'x'.repeat(200)), { XDG_RUNTIME_DIR: home });
+  assert.ok(folder.startsWith(home));
+  assert.ok(folder.length - home.length < 30, folder);
+});
+
+test.run();
