@@ -45,6 +45,8 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
   }
 }
 
+const SLOW_TURN_EVERY_MS = 30_000;
+
 class RunningAgent implements Agent {
   readonly host: string;
   readonly #options: AgentOptions;
@@ -61,7 +63,9 @@ class RunningAgent implements Agent {
   #timers: NodeJS.Timeout[] = [];
   #hosts: readonly HostAddress[] = [];
   readonly #silent = new Set<string>();
+  #remembering: Promise<void> = Promise.resolve();
   #closed = false;
+  #quietUntil = 0;
 
   constructor(options: AgentOptions, limits: AgentLimits, store: LevelStore) {
     this.host = options.host;
@@ -231,9 +235,9 @@ class RunningAgent implements Agent {
     const changed = JSON.stringify(hosts) !== JSON.stringify(this.#hosts);
     this.#setHosts(hosts);
     if (!changed) return;
-    rememberHost(folder, { v: 1, peer: this.peer, hosts }).catch((error) =>
-      log.warn({ err: error }, 'the other hosts could not be remembered'),
-    );
+    this.#remembering = this.#remembering
+      .then(() => rememberHost(folder, { v: 1, peer: this.peer, hosts }))
+      .catch((error) => log.warn({ err: error }, 'the other hosts could not be remembered'));
   }
 
   #tick(): void {
@@ -244,11 +248,17 @@ class RunningAgent implements Agent {
     const positions = this.#replicas?.positions() ?? [];
     this.#link?.tell({ t: 'agent-beat', at: performance.now(), positions });
     this.#watchHosts();
-    const { slowTurnMs } = this.#limits;
-    if (this.#delay.max / 1e6 > slowTurnMs) {
-      this.#options.log.warn({ ms: Math.round(this.#delay.max / 1e6) }, 'a slow turn of the loop');
-      this.#delay.reset();
-    }
+    this.#watchLoop();
+  }
+
+  /** Tells of slow turns, at most once in a while: on a busy machine there are many. */
+  #watchLoop(): void {
+    const slowest = this.#delay.max / 1e6;
+    const now = performance.now();
+    if (slowest <= this.#limits.slowTurnMs || now < this.#quietUntil) return;
+    this.#quietUntil = now + SLOW_TURN_EVERY_MS;
+    this.#options.log.warn({ ms: Math.round(slowest) }, 'a slow turn of the loop');
+    this.#delay.reset();
   }
 
   /** Groups at rest have no clock of their own: they are told of a host that fell silent. */
