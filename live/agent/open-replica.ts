@@ -3,8 +3,10 @@ import { NbosError } from '../../core/errors.ts';
 import type { OpenReplica, ReplicaParts } from './agent-options.ts';
 import { HostGpus } from './kernel/gpus.ts';
 import { KernelOutputs } from './kernel/outputs.ts';
-import { reopenReplica, startReplica } from './replica.ts';
+import type { Replica } from './ports.ts';
+import { KernelReplica } from './replica.ts';
 import {
+  type NewReplica,
   REPLICA_LIMITS,
   type ReplicaDevices,
   type ReplicaLimits,
@@ -45,4 +47,17 @@ function optionsOf(parts: ReplicaParts, gpus: HostGpus, limits: ReplicaLimits): 
     random: () => randomInt(RANDOM_STEPS) / RANDOM_STEPS,
     now: () => performance.now(),
   };
+}
+
+/** A replica that is new on this host. Resolves once its Raft member is durable and runs. */
+export async function startReplica(options: ReplicaOptions, fresh: NewReplica): Promise<Replica> {
+  const replica = new KernelReplica(options);
+  await replica.open(fresh);
+  return replica;
+}
+
+/** A replica whose log is on this host; undefined when there is none. Throws `log-corrupt`. */
+export async function reopenReplica(options: ReplicaOptions): Promise<Replica | undefined> {
+  const replica = new KernelReplica(options);
+  return (await replica.open(undefined)) ? replica : undefined;
 }

@@ -1,4 +1,6 @@
 import type { Peers } from './ports.ts';
+import type { CellRunner } from './replica-cell.ts';
+import type { ReplicaProcess } from './replica-process.ts';
 
 /**
  * A lease by contact: a replica that runs a cell may go on only while it hears of a majority of the
@@ -49,4 +51,49 @@ export function quorumSilence(hosts: readonly string[], peers: Peers, now: numbe
     .map((host) => (host === peers.host ? 0 : Math.max(0, now - peers.lastContact(host))))
     .sort((a, b) => a - b);
   return silences[Math.floor(silences.length / 2)] ?? 0;
+}
+
+export interface LeaseOf {
+  readonly runner: CellRunner;
+  readonly process: ReplicaProcess;
+  readonly peers: Peers;
+  voterHosts(): readonly string[];
+  survivors(): string;
+  /** The process was ended. */
+  onEnded(): void;
+}
+
+/** Pauses and ends the running cell's process by its fence; looked at in each tick. */
+export class RunningLease {
+  readonly #of: LeaseOf;
+  readonly #fence: Fence;
+
+  constructor(of: LeaseOf, leaseMs: number, contactMs: number) {
+    this.#of = of;
+    this.#fence = new Fence(leaseMs, contactMs);
+  }
+
+  reset(): void {
+    this.#fence.reset();
+  }
+
+  tick(now: number): void {
+    const { runner, process, peers, voterHosts, survivors, onEnded } = this.#of;
+    const { current } = runner;
+    if (current?.phase !== 'running' || current.givenUp) return;
+    switch (this.#fence.check(now, quorumSilence(voterHosts(), peers, now))) {
+      case 'pause':
+        process.pause();
+        break;
+      case 'resume':
+        process.resume();
+        break;
+      case 'end':
+        this.#fence.reset();
+        runner.giveUp(current, 'fenced', `Its host was cut off from the others. ${survivors()}`);
+        onEnded();
+        break;
+      default:
+    }
+  }
 }

@@ -2,9 +2,9 @@ import { NbosError } from '../../core/errors.ts';
 import type { JupyterMessage } from '../jupyter/message.ts';
 import type { Delta, Unit } from '../log/entries.ts';
 import type { Logger } from './group-options.ts';
-import type { ApplyResult, KernelRuntime } from './kernel/runtime.ts';
+import type { KernelRuntime } from './kernel/runtime.ts';
 import type { ReplicaLimits } from './replica-options.ts';
-import { differenceOf, inLoadingOrder } from './replica-table.ts';
+import { type FailedUnit, ProcessUnits } from './replica-units.ts';
 
 type ClientChannel = 'shell' | 'control' | 'stdin';
 
@@ -33,12 +33,6 @@ export interface ProcessOf {
   onFailed(error: NbosError): void;
 }
 
-interface Failed {
-  readonly version: number;
-  readonly names: readonly string[];
-  readonly message: string;
-}
-
 /**
  * The kernel's process on this host: kept running, and kept in step with the table of state, of
  * which it is a cache. Changed units are taken over in the agent's ticks, the newest versions only,
@@ -55,14 +49,8 @@ export class ReplicaProcess {
   #up = false;
   #told = false;
   #stopped = false;
-  readonly #have = new Map<string, number>();
-  readonly #failed = new Map<string, Failed>();
-  /** units whose loading ended a process, by `id@version` */
-  readonly #quarantine = new Map<string, string>();
+  readonly #units = new ProcessUnits();
   #oneByOne = false;
-  #behind = false;
-  /** revision of the table that `#behind` is about; -1 when what the process has changed since */
-  #comparedAt = -1;
   #lane: Promise<unknown> = Promise.resolve();
   readonly #users = new Set<(error: NbosError) => void>();
   #syncing: Promise<void> | undefined;
@@ -92,18 +80,12 @@ export class ReplicaProcess {
   }
 
   /** Units that this process could not load. */
-  get failed(): Iterable<Failed> {
-    return this.#failed.values();
+  get failed(): Iterable<FailedUnit> {
+    return this.#units.failed;
   }
 
   get #isBehind(): boolean {
-    const revision = this.#of.revision();
-    if (revision !== this.#comparedAt) {
-      const { units, dropped } = differenceOf(this.#of.table(), this.#have);
-      this.#behind = units.length > 0 || dropped.length > 0;
-      this.#comparedAt = revision;
-    }
-    return this.#behind;
+    return this.#units.isBehind(this.#of.table(), this.#of.revision());
   }
 
   start(): void {
@@ -114,9 +96,7 @@ export class ReplicaProcess {
     if (this.#stopped) return;
     this.#restartAt = undefined;
     const generation = ++this.#generation;
-    this.#have.clear();
-    this.#comparedAt = -1;
-    this.#failed.clear();
+    this.#units.clear();
     this.#up = false;
     this.#told = false;
     this.#startedAt = this.#of.now();
@@ -237,11 +217,8 @@ export class ReplicaProcess {
   }
 
   /** The table changed by what this process did itself. */
-  took({ units, dropped }: Delta): void {
-    this.#comparedAt = -1;
-    for (const id of dropped) this.#have.delete(id);
-    for (const { id, version } of units) this.#have.set(id, version);
-    for (const { id } of units) this.#failed.delete(id);
+  took(delta: Delta): void {
+    this.#units.took(delta);
   }
 
   /** Resolves once the process has the table as it is. Rejects `kernel-failed`, `kernel-died`. */
@@ -303,9 +280,8 @@ export class ReplicaProcess {
   }
 
   async #takeOver(runtime: KernelRuntime, mine: () => boolean): Promise<void> {
-    const { units, dropped } = differenceOf(this.#of.table(), this.#have);
-    const wanted = inLoadingOrder(units.filter((unit) => !this.#isQuarantined(unit)));
-    const now = this.#oneByOne ? wanted.slice(0, 1) : wanted;
+    const { units, dropped } = this.#units.wanted(this.#of.table());
+    const now = this.#oneByOne ? units.slice(0, 1) : units;
     if (now.length === 0 && dropped.length === 0) return;
     await this.#of.ensure(now);
     if (!mine()) return;
@@ -318,25 +294,8 @@ export class ReplicaProcess {
     this.#applyUntil = Number.POSITIVE_INFINITY;
     // Upgraded packages that it has loaded would mix with their new files.
     if (result.outdated?.length) return this.restart();
-    this.took({ ...NOTHING, units: now, dropped });
-    this.#note(now, dropped, result);
-  }
-
-  #isQuarantined(unit: Unit): boolean {
-    const message = this.#quarantine.get(`${unit.id}@${unit.version}`);
-    if (message === undefined) return false;
-    this.#have.set(unit.id, unit.version);
-    this.#comparedAt = -1;
-    this.#failed.set(unit.id, { version: unit.version, names: unit.names, message });
-    return true;
-  }
-
-  #note(units: readonly Unit[], dropped: readonly string[], { failed }: ApplyResult): void {
-    for (const id of dropped) this.#failed.delete(id);
-    for (const { unit: id, names, message } of failed) {
-      const version = units.find((unit) => unit.id === id)?.version ?? 0;
-      this.#failed.set(id, { version, names, message });
-    }
+    this.#units.took({ units: now, dropped });
+    this.#units.note(result);
   }
 
   /** State that cannot be had yet is asked for again; else a fresh process is tried. */
@@ -356,8 +315,7 @@ export class ReplicaProcess {
     const loading = this.#loading;
     if (loading.length === 0) return;
     this.#loading = [];
-    if (this.#oneByOne)
-      for (const { id, version } of loading) this.#quarantine.set(`${id}@${version}`, message);
+    if (this.#oneByOne) this.#units.shun(loading, message);
     this.#oneByOne = true;
     this.#failures = 0;
   }
@@ -410,5 +368,3 @@ export class ReplicaProcess {
     await runtime?.stop(now);
   }
 }
-
-const NOTHING: Delta = { units: [], dropped: [], unreplicated: [], pinned: [], stateBytes: 0 };

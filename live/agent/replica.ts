@@ -10,7 +10,7 @@ import type { ForwardAnswer, Replica } from './ports.ts';
 import { CellRunner } from './replica-cell.ts';
 import { ReplicaCollector } from './replica-collect.ts';
 import { AbortElsewhere } from './replica-elsewhere.ts';
-import { Fence, quorumSilence } from './replica-fence.ts';
+import { type LeaseOf, RunningLease } from './replica-fence.ts';
 import type { NewReplica, ReplicaOptions } from './replica-options.ts';
 import { OutputGate } from './replica-outputs.ts';
 import { ReplicaProcess } from './replica-process.ts';
@@ -22,14 +22,14 @@ import { filesOf } from './replica-table.ts';
  * One kernel on this host: its Raft member decides, its process follows. Whatever is applied here
  * comes in the order of the log; whatever the process does comes back as entries.
  */
-class KernelReplica implements Replica, GroupMachine {
+export class KernelReplica implements Replica, GroupMachine {
   readonly kernel: string;
   readonly #options: ReplicaOptions;
   readonly #process: ReplicaProcess;
   readonly #runner: CellRunner;
   readonly #collector: ReplicaCollector;
   readonly #gate: OutputGate;
-  readonly #fence: Fence;
+  readonly #lease: RunningLease;
   readonly #state: ReplicaState;
   readonly #elsewhere: AbortElsewhere;
   #log = new KernelLog();
@@ -41,9 +41,8 @@ class KernelReplica implements Replica, GroupMachine {
 
   constructor(options: ReplicaOptions) {
     this.#options = options;
-    this.kernel = options.kernel;
-    const { leaseMs, contactMs } = options.limits;
-    this.#fence = new Fence(leaseMs, contactMs);
+    const { kernel, limits } = options;
+    this.kernel = kernel;
     this.#elsewhere = new AbortElsewhere(options.kernel, options.peers);
     this.#process = new ReplicaProcess(this.#processOf());
     this.#state = new ReplicaState(options, {
@@ -53,9 +52,10 @@ class KernelReplica implements Replica, GroupMachine {
       voterHosts: () => this.#group.voterHosts,
     });
     this.#runner = new CellRunner(this.#runnerOf());
+    this.#lease = new RunningLease(this.#leaseOf(), limits.leaseMs, limits.contactMs);
     this.#collector = new ReplicaCollector({
       process: this.#process,
-      limits: options.limits,
+      limits,
       now: options.now,
       log: () => this.#log,
       member: () => this.member,
@@ -156,24 +156,34 @@ class KernelReplica implements Replica, GroupMachine {
     };
   }
 
-  // The group's side.
+  #leaseOf(): LeaseOf {
+    const { kernel, peers, tell } = this.#options;
+    return {
+      runner: this.#runner,
+      process: this.#process,
+      peers,
+      voterHosts: () => this.#group.voterHosts,
+      survivors: () => this.#state.survivors(),
+      onEnded: () => {
+        this.#restartProcess();
+        tell({ t: 'process-died', kernel, member: this.member, exit: 'fenced' });
+      },
+    };
+  }
 
   apply(index: number, entry: LogEntry): void {
+    const { kernel, member } = this;
     const former = this.#log.executor;
     const applied = this.#log.apply(index, entry);
     const { notice, changed } = applied;
     if (entry.type !== 'state' && entry.type !== 'saved')
-      this.#options.tell({
-        t: 'applied',
-        kernel: this.kernel,
-        member: this.member,
-        index,
-        entry: notice,
-      });
+      this.#options.tell({ t: 'applied', kernel, member, index, entry: notice });
     if (changed) this.#follow(applied, former);
   }
 
   #follow({ index, entry }: Applied, former: number): void {
+    if ((entry.type === 'end' || entry.type === 'state') && filesOf(entry.delta.units).length > 0)
+      this.#collectsBlobs = true;
     switch (entry.type) {
       case 'start':
         this.#onStart(index, former);
@@ -228,7 +238,7 @@ class KernelReplica implements Replica, GroupMachine {
       return;
     }
     this.#runner.decided();
-    this.#fence.reset();
+    this.#lease.reset();
     const same = current.generation === this.#process.generation;
     if (entry.type === 'abort') {
       if (same && current.phase !== 'preparing') this.#restartProcess();
@@ -247,7 +257,7 @@ class KernelReplica implements Replica, GroupMachine {
   #startOver(): void {
     this.#resets = this.#log.resets;
     this.#runner.decided();
-    this.#fence.reset();
+    this.#lease.reset();
     this.#restartProcess();
     this.#state.tell(0);
   }
@@ -295,8 +305,6 @@ class KernelReplica implements Replica, GroupMachine {
     });
   }
 
-  // The agent's side.
-
   step(messages: readonly Message[]): void {
     this.#group.step(messages);
   }
@@ -307,38 +315,12 @@ class KernelReplica implements Replica, GroupMachine {
     this.#group.tick();
     this.#process.tick();
     this.#runner.tick();
-    if (this.#runner.current !== undefined) this.#checkLease();
+    if (this.#runner.current !== undefined) this.#lease.tick(this.#options.now());
     else if (this.#group.node.leader !== NOBODY) this.#runner.abandonOld(this.#log, this.member);
     this.#collector.tick(this.#isExecutor);
     if (!this.#collectsBlobs) return;
     this.#collectsBlobs = false;
     this.#state.collect().catch((error: unknown) => this.#warn(error, 'old state was not removed'));
-  }
-
-  #checkLease(): void {
-    const { current } = this.#runner;
-    if (current?.phase !== 'running' || current.givenUp) return;
-    const { peers, now } = this.#options;
-    const at = now();
-    const silence = quorumSilence(this.#group.voterHosts, peers, at);
-    switch (this.#fence.check(at, silence)) {
-      case 'pause':
-        this.#process.pause();
-        break;
-      case 'resume':
-        this.#process.resume();
-        break;
-      case 'end': {
-        this.#fence.reset();
-        const message = `Its host was cut off from the others. ${this.#state.survivors()}`;
-        this.#runner.giveUp(current, 'fenced', message);
-        this.#restartProcess();
-        const { kernel, member } = this;
-        this.#options.tell({ t: 'process-died', kernel, member, exit: 'fenced' });
-        break;
-      }
-      default:
-    }
   }
 
   hostGone(host: string): void {
@@ -416,17 +398,4 @@ class KernelReplica implements Replica, GroupMachine {
   #warn(error: unknown, message: string): void {
     this.#options.log.warn({ kernel: this.kernel, err: error }, message);
   }
-}
-
-/** A replica that is new on this host. Resolves once its Raft member is durable and runs. */
-export async function startReplica(options: ReplicaOptions, fresh: NewReplica): Promise<Replica> {
-  const replica = new KernelReplica(options);
-  await replica.open(fresh);
-  return replica;
-}
-
-/** A replica whose log is on this host; undefined when there is none. Throws `log-corrupt`. */
-export async function reopenReplica(options: ReplicaOptions): Promise<Replica | undefined> {
-  const replica = new KernelReplica(options);
-  return (await replica.open(undefined)) ? replica : undefined;
 }
