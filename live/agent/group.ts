@@ -118,6 +118,10 @@ export class Group {
     });
   }
 
+  get hosts(): string[] {
+    return this.members.map(({ host }) => host);
+  }
+
   /** Hosts of the voters: what a quorum is counted over. */
   get voterHosts(): string[] {
     return this.node.config.voters.map((member) => this.#addresses.get(member) ?? '');

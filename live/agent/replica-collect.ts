@@ -13,6 +13,8 @@ export interface CollectorOf {
   member(): number;
   /** no cell is here */
   idle(): boolean;
+  /** So that it fits into an entry. */
+  fitting(delta: Delta): Promise<Delta>;
   save(delta: Delta): Promise<void>;
   propose(entries: readonly LogEntry[]): Promise<void>;
   warn(error: unknown, message: string): void;
@@ -84,9 +86,11 @@ export class ReplicaCollector {
     this.#n = Math.max(this.#n + 1, log.applied);
     const n = this.#n;
     this.#unconfirmed.push({ n, delta });
+    const { epoch } = log;
+    const whole = await this.#of.fitting(delta);
+    await this.#of.save(whole);
     const executor = this.#of.member();
-    const entry: StateEntry = { v: 1, type: 'state', epoch: log.epoch, executor, n, delta };
-    await this.#of.save(delta);
+    const entry: StateEntry = { v: 1, type: 'state', epoch, executor, n, delta: whole };
     if (this.#unconfirmed.some((each) => each.n === n)) await this.#of.propose([entry]);
   }
 

@@ -40,10 +40,10 @@ export class KernelReplica implements Replica, GroupMachine {
   #collectsBlobs = false;
 
   constructor(options: ReplicaOptions) {
+    const { kernel, limits, peers } = options;
     this.#options = options;
-    const { kernel, limits } = options;
     this.kernel = kernel;
-    this.#elsewhere = new AbortElsewhere(options.kernel, options.peers);
+    this.#elsewhere = new AbortElsewhere(kernel, peers);
     this.#process = new ReplicaProcess(this.#processOf());
     this.#state = new ReplicaState(options, {
       process: this.#process,
@@ -60,11 +60,12 @@ export class KernelReplica implements Replica, GroupMachine {
       log: () => this.#log,
       member: () => this.member,
       idle: () => this.#runner.current === undefined,
+      fitting: (delta) => this.#state.fitting(delta),
       save: (delta) => this.#state.save(delta),
       propose: (entries) => this.#group.propose(entries),
       warn: (error, message) => this.#warn(error, message),
     });
-    this.#gate = new OutputGate(this.kernel, options, () => ({
+    this.#gate = new OutputGate(kernel, options, () => ({
       member: this.member,
       executor: this.#log.executor,
       current: this.#runner.current,
@@ -112,10 +113,7 @@ export class KernelReplica implements Replica, GroupMachine {
       table: () => this.#log.units,
       revision: () => this.#log.revision,
       count: () => this.#log.count,
-      ensure: (units) => {
-        const hosts = this.#group.members.map(({ host }) => host);
-        return blobs.ensure(kernel, filesOf(units), hosts);
-      },
+      ensure: (units) => blobs.ensure(kernel, filesOf(units), this.#group.hosts),
       onMessage: (channel, message) => this.#gate.fromKernel(channel, message),
       onSaved: (delta) => this.#collector.found(delta),
       onReady: (startMs) => {
