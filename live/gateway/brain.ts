@@ -35,12 +35,11 @@ export interface BrainOptions {
   workspace: string;
   defaultGpus: number;
   clock: () => number;
-  onNamed: (kernel: LiveKernel) => void;
 }
 
 /**
- * Everything between the links to agents and the Jupyter API, without a socket or a file of its own:
- * the parts, joined. `start` begins; hellos and notices of agents come in through `hello` and
+ * Everything between the links to agents and the Jupyter API, without a socket or a file of its
+ * own: the parts, joined. `start` begins; hellos and notices of agents come in through `hello` and
  * `notice`, clients through `kernels`.
  */
 export class Brain {
@@ -52,55 +51,35 @@ export class Brain {
   readonly delivery: Delivery;
   readonly waiting: WaitNotices;
   readonly config: Config;
+  /** a kernel has a number, or another name, from now on */
+  onNamed: (kernel: LiveKernel) => void = () => undefined;
   draining = false;
   moveEveryCell = false;
   readonly #notices: Notices;
 
   constructor(options: BrainOptions) {
-    const { links, log, limits, config } = options;
+    const { links, log, limits, config, specs } = options;
+    const onNamed = (kernel: LiveKernel): void => this.onNamed(kernel);
     this.config = config;
     const { table } = this;
     const core = Core.create(config, options.policy);
     const loop = new CoreLoop({ core, clock: options.clock, log });
+    this.loop = loop;
     const hosts = new Hosts({
-      loop,
-      links,
-      log,
+      ...{ loop, links, log },
       expected: options.hosts,
       leaseMs: limits.hostLeaseMs,
       beatMs: limits.beatMs,
       monotone: () => performance.now(),
     });
-    this.loop = loop;
     this.hosts = hosts;
-    const isUp = (host: string): boolean => hosts.isUp(host);
-    const kernelOf = (session: number): LiveKernel | undefined => table.bySession(session);
-    const proposals = new Proposals({ links, isUp, log, timeoutMs: limits.proposeMs });
-    const delivery = new Delivery({ links, isUp, log, outputWaitMs: limits.outputWaitMs });
-    const notices = new WaitNotices(core, delivery, limits.waitNoticeMs);
-    const { specs, onNamed } = options;
     const pools = new Pools({ loop, hosts, links, specs, log, startMs: limits.startMs });
-    const parts = { loop, links, proposals, delivery, log };
-    const outcomes = new Outcomes({ ...parts, notices, kernelOf, isUp });
-    const cells = new Cells({
-      ...parts,
-      outcomes,
-      queueLimit: limits.kernelQueue,
-      isDraining: () => this.draining,
-      moveEveryCell: () => this.moveEveryCell,
-    });
-    const router = new Router({
-      ...parts,
-      cells,
-      onShutdown: async (kernel, restart) => {
-        if (restart) await this.kernels.restart(kernel.id);
-        else await this.kernels.remove(kernel.id);
-      },
-      onInterrupt: (kernel) => cells.interruptWaiting(kernel),
-    });
+    const { cells, outcomes, router, delivery, waiting, proposals } = this.#forCells(options);
+    this.delivery = delivery;
+    this.waiting = waiting;
+    const parts = { loop, links, log, table, hosts, pools, outcomes, delivery, router };
     const replicas = new Replicas({
       ...parts,
-      hosts,
       startMs: limits.startMs,
       changeMs: limits.changeMs,
       pooledName: (container) => pools.nameOf(container),
@@ -111,34 +90,18 @@ export class Brain {
       onFailed: (kernel) => this.kernels.failed(kernel),
     });
     const driver = new Driver({
-      ...parts,
-      hosts,
-      replicas,
-      outcomes,
-      pools,
-      kernelOf,
+      ...{ ...parts, replicas },
+      kernelOf: (session) => table.bySession(session),
     });
     loop.perform = (effects) => driver.perform(effects);
     this.recovery = new Recovery({
-      ...parts,
-      table,
-      hosts,
-      replicas,
-      outcomes,
-      driver,
-      pools,
+      ...{ ...parts, replicas, driver, onNamed },
       expected: options.hosts,
       waitMs: limits.recoveryMs,
       replicasPerKernel: config.replicas,
-      onNamed,
     });
     this.kernels = new Kernels({
-      ...parts,
-      table,
-      cells,
-      outcomes,
-      router,
-      specs,
+      ...{ ...parts, cells, proposals, specs, onNamed },
       recovered: this.recovery.done,
       isDraining: () => this.draining,
       workspace: options.workspace,
@@ -147,20 +110,39 @@ export class Brain {
       isPooled: config.prewarmPool !== 'none',
       startMs: limits.startMs,
       kernelsPerUser: limits.kernelsPerUser,
-      onNamed,
     });
-    this.#notices = new Notices({
-      ...parts,
-      table,
-      hosts,
-      replicas,
-      outcomes,
-      router,
-      pools,
-    });
-    this.delivery = delivery;
-    this.waiting = notices;
+    this.#notices = new Notices({ ...parts, replicas });
     this.#wire(outcomes, cells, replicas);
+  }
+
+  /** What a cell goes through, from its request to its reply. */
+  #forCells({ links, log, limits }: BrainOptions) {
+    const { loop, hosts, table } = this;
+    const isUp = (host: string): boolean => hosts.isUp(host);
+    const proposals = new Proposals({ links, isUp, log, timeoutMs: limits.proposeMs });
+    const delivery = new Delivery({ links, isUp, log, outputWaitMs: limits.outputWaitMs });
+    const waiting = new WaitNotices(loop.core, delivery, limits.waitNoticeMs);
+    const parts = { loop, links, proposals, delivery, log };
+    const outcomes = new Outcomes({
+      ...{ ...parts, isUp },
+      notices: waiting,
+      kernelOf: (session) => table.bySession(session),
+    });
+    const cells = new Cells({
+      ...{ ...parts, outcomes },
+      queueLimit: limits.kernelQueue,
+      isDraining: () => this.draining,
+      moveEveryCell: () => this.moveEveryCell,
+    });
+    const router = new Router({
+      ...{ ...parts, cells },
+      onShutdown: async (kernel, restart) => {
+        if (restart) await this.kernels.restart(kernel.id);
+        else await this.kernels.remove(kernel.id);
+      },
+      onInterrupt: (kernel) => cells.interruptWaiting(kernel),
+    });
+    return { cells, outcomes, router, delivery, waiting, proposals };
   }
 
   #wire(outcomes: Outcomes, cells: Cells, replicas: Replicas): void {

@@ -90,96 +90,50 @@ export function liveConfig(config: Config, hosts: number): Config {
  * @throws NbosError port-taken, bind-insecure, key-invalid, policy-invalid
  */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
-  const { data, log, policy, policyName } = options;
-  if (policy.container !== 'session' || policy.suspends === true) {
-    throw new NbosError(
-      'policy-invalid',
-      `${policyName} keeps no kernel between cells, or suspends cells: it runs in simulations only`,
-      'Choose notebookos or reservation.',
-    );
-  }
+  const { data, log, policyName, version } = options;
+  refuseUnfit(options);
   const config = liveConfig(options.config, options.hosts.length);
   const limits = { ...GATEWAY_LIMITS, ...options.limits };
-  const folder = join(data, 'gateway');
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
   const keysFolder = join(data, 'keys');
   const { users, adminToken } = await openUsers(keysFolder, options.token);
-  let journal: Journal | undefined;
-  let record: RunRecord | undefined;
   const relay = new Relay();
   const brain = new Brain({
-    policy,
-    config,
-    links: relay,
-    log,
-    limits,
+    ...{ policy: options.policy, config, links: relay, log, limits },
     hosts: options.hosts,
     specs: options.specs,
     workspace: options.workspace,
     defaultGpus: config.gpusPerHost > 0 ? 1 : 0,
     clock: Date.now,
-    onNamed: ({ id, session, meta }) => {
-      const { userId, path, name } = meta;
-      journal?.session({ t: 'session', session, kernel: id, user: userId, path, name });
-      record?.named(session, id, userId);
-    },
   });
-  const { loop } = brain;
-  const { epochMs } = loop;
-  journal = new Journal({
-    folder: join(folder, 'journal'),
-    policy: policyName,
-    config,
-    epochMs,
-    log,
-  });
-  const written = journal;
-  record = new RunRecord({ folder, policy: policyName, version: options.version, loop });
-  const run = record;
-  loop.observers.push((event, effects) => written.append(event, effects));
-  loop.observers.push((event, effects) => run.after(event, effects));
-  const registry = new Registry();
-  const endMetrics = gatewayMetrics({ registry, loop, table: brain.table, hosts: brain.hosts });
+  const recording = recordingOf(brain, options);
   brain.start();
   const links = await AgentLinks.listen({
     endpoint: `tcp://127.0.0.1:${options.linkPort}`,
     keys: await keyPair(keysFolder, 'gateway'),
     allowed: new AllowList(keysFolder),
     log,
-    onHello: (_host, hello) => {
-      brain.hello(hello);
-    },
+    onHello: (_host, hello) => brain.hello(hello),
     onNotice: (host, notice, frames) => brain.notice(host, notice, frames),
     onLost: (host) => brain.gone(host),
   });
   relay.links = links;
   let http: HttpServer | undefined;
   const admin = new Admin({
-    brain,
-    links,
-    policyName,
-    version: options.version,
+    ...{ brain, links, policyName, version, drainMs: limits.drainMs },
     url: () => http?.url ?? '',
-    drainMs: limits.drainMs,
-    journal: () => written.lines(),
+    journal: () => recording.journal.lines(),
   });
   const closeRest = async (): Promise<void> => {
     brain.close();
     links.close();
-    endMetrics();
-    await written.close();
+    await recording.close();
   };
   try {
     http = await serveHttp({
-      service: brain.kernels,
-      admin,
-      users,
-      ...options.http,
-      log,
-      metrics: registry,
+      ...{ service: brain.kernels, admin, users, ...options.http, log, version },
+      metrics: recording.registry,
       contentsRoot: options.workspace,
       enableFaults: options.enableFaults,
-      version: options.version,
       limits: { createMs: limits.startMs + 5_000, ...options.httpLimits },
     });
   } catch (error) {
@@ -197,8 +151,55 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     close: async (graceful) => {
       if (graceful) await admin.drain();
       await server.close(graceful);
-      await run.write(written).catch((error) => log.warn({ err: error }, 'no run folder written'));
+      await recording.writeRun();
       await closeRest();
+    },
+  };
+}
+
+function refuseUnfit({ policy, policyName }: GatewayOptions): void {
+  if (policy.container === 'session' && policy.suspends !== true) return;
+  throw new NbosError(
+    'policy-invalid',
+    `${policyName} keeps no kernel between cells, or suspends cells: it runs in simulations only`,
+    'Choose notebookos or reservation.',
+  );
+}
+
+interface Recording {
+  readonly journal: Journal;
+  readonly registry: Registry;
+  /** Writes the folder of the run; a failure is logged. */
+  writeRun(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Journal, reports and metrics, which watch the brain from before its first event. */
+function recordingOf(brain: Brain, options: GatewayOptions): Recording {
+  const { data, policyName: policy, version, log } = options;
+  const { loop, table, hosts, config } = brain;
+  const folder = join(data, 'gateway');
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const { epochMs } = loop;
+  const journal = new Journal({ folder: join(folder, 'journal'), policy, config, epochMs, log });
+  const record = new RunRecord({ folder, policy, version, loop });
+  brain.onNamed = ({ id, session, meta }) => {
+    const { userId, path, name } = meta;
+    journal.session({ t: 'session', session, kernel: id, user: userId, path, name });
+    record.named(session, id, userId);
+  };
+  loop.observers.push((event, effects) => journal.append(event, effects));
+  loop.observers.push((event, effects) => record.after(event, effects));
+  const registry = new Registry();
+  const endMetrics = gatewayMetrics({ registry, loop, table, hosts });
+  return {
+    journal,
+    registry,
+    writeRun: () =>
+      record.write(journal).catch((error) => log.warn({ err: error }, 'no run folder written')),
+    close: async () => {
+      endMetrics();
+      await journal.close();
     },
   };
 }

@@ -26,7 +26,7 @@ const PART = /^\d+\.ndjson$/;
 
 /**
  * What the scheduler was given and answered, for replays and statistics: one part of lines for each
- * start, written in groups. It is a cache: losing its end, or all of it, loses no kernel and no cell.
+ * start, written in groups. It is a cache: losing its end, or all of it, loses no kernel or cell.
  */
 export class Journal {
   readonly #options: JournalOptions;
@@ -132,7 +132,7 @@ export class Journal {
 function partsIn(folder: string): string[] {
   return readdirSync(folder)
     .filter((name) => PART.test(name))
-    .sort();
+    .sort((a, b) => Number.parseInt(a, 10) - Number.parseInt(b, 10));
 }
 
 function parse(text: string): JournalLine | undefined {

@@ -2,8 +2,9 @@
 export type Arrival = 'next' | 'gap' | 'known';
 
 /**
- * Numbers of outputs by the replica that sends them. Outputs are numbered by kernel, but an executor
- * whose predecessor was lost cannot know how far that one got, so each replica's are followed alone.
+ * Numbers of outputs by the replica that sends them. Outputs are numbered by kernel, but an
+ * executor whose predecessor was lost cannot know how far that one got, so each replica's are
+ * followed alone.
  */
 export class OutputStreams {
   readonly #next = new Map<number, number>();

@@ -118,7 +118,7 @@ export class RunRecord {
       for await (const line of journal.lines()) lines.push(JSON.stringify(line));
       run.write(JOURNAL_FILE, `${lines.join('\n')}\n`);
       run.finish({
-        version,
+        code: version,
         policy,
         live: true,
         config: loop.core.state.config,

@@ -32,12 +32,15 @@ export interface KitOptions {
   hosts?: number;
   config?: PartialConfig;
   limits?: Partial<GatewayLimits>;
+  /** before it starts */
+  prepare?: (brain: Brain) => void;
 }
 
 /** A gateway's inside with agents in memory. */
-export function startKit({ hosts = 4, config = {}, limits = {} }: KitOptions = {}): Kit {
+export function startKit(options: KitOptions = {}): Kit {
+  const { hosts = 4, config = {}, limits = {}, prepare } = options;
   const agents = new FakeAgents(hosts);
-  const brain = newBrain(agents, config, limits);
+  const brain = newBrain(agents, config, limits, prepare);
   agents.connect(brain);
   return { agents, brain };
 }
@@ -47,8 +50,9 @@ export function newBrain(
   agents: FakeAgents,
   config: PartialConfig = {},
   limits: Partial<GatewayLimits> = {},
+  prepare: (brain: Brain) => void = () => undefined,
 ): Brain {
-  const layers = [
+  const layers: PartialConfig[] = [
     notebookos.defaults,
     { prewarmPool: 'none' },
     { gpusPerHost: 2, hosts: agents.hosts.length },
@@ -65,8 +69,8 @@ export function newBrain(
     workspace: '/',
     defaultGpus: 1,
     clock: Date.now,
-    onNamed: () => undefined,
   });
+  prepare(brain);
   brain.start();
   return brain;
 }

@@ -45,8 +45,8 @@ interface FakeGroup {
 }
 
 /**
- * Agents in memory: one true log for each kernel, hosts that can be cut off, and kernels that know a
- * few words: `print N` says N lines, `fail` raises, `hang` waits for an interrupt, `slow MS` takes
+ * Agents in memory: one true log for each kernel, hosts that can be cut off, and kernels that know
+ * a few words: `print N` says N lines, `fail` raises, `hang` waits for an interrupt, `slow MS` takes
  * that long. `runs` counts how often each cell's code ran.
  */
 export class FakeAgents implements Agents {
