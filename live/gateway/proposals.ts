@@ -25,7 +25,7 @@ interface Queue {
 }
 
 /** Refusals that no other agent and no later moment changes. */
-const FINAL = new Set(['entry-too-large', 'message-invalid', 'request-invalid', 'log-invalid']);
+const FINAL = new Set(['entry-too-large', 'entry-invalid', 'request-invalid']);
 const FIRST_BACKOFF_MS = 20;
 const MAX_BACKOFF_MS = 500;
 const MAX_BATCH = 256;

@@ -154,6 +154,8 @@ export class Recovery {
       lastReplica,
       executed: kernel.executed,
     });
+    if (kernel.pinned.length > 0)
+      loop.post({ kind: 'session-pinned', session: kernel.session, pinned: true });
     this.#takeDecided(kernel, best, this.#takeOutputs(kernel, reports));
     for (const open of best.open.toSorted((a, b) => a.submit.cell - b.submit.cell))
       this.#takeOpen(kernel, open, adopted);

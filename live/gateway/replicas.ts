@@ -66,8 +66,8 @@ export class Replicas {
     const old = [...kernel.members.values()].find(
       (member) => member.container === -1 && member.host === host?.id,
     );
-    if (old?.joined === true && old.position?.process !== 'dead') {
-      // The host is back with its log: nothing has to be copied.
+    if (old?.joined === true) {
+      // The host is back with its log, or its process may yet start: nothing has to be copied.
       old.container = effect.container;
       if (old.ready) this.#started(old);
       else this.#recovering(old);
@@ -153,10 +153,8 @@ export class Replicas {
   }
 
   #notStarted(kernel: LiveKernel, member: Member, error: NbosError): void {
-    const { container } = member;
     this.#options.log.warn({ err: error, kernel: kernel.id, host: member.host }, 'no replica');
     this.failed(kernel, member, `${error.code}: ${error.message}`);
-    if (!member.joined && container !== -1) kernel.members.delete(member.member);
   }
 
   /** In the log, without a process yet. */
@@ -186,7 +184,8 @@ export class Replicas {
     if (member.position !== undefined) member.position.process = 'dead';
     if (kernel.closing) return;
     this.#options.onFailed(kernel);
-    if (container !== -1) this.#options.loop.post({ kind: 'container-failed', container });
+    if (!member.joined) this.#purge(kernel, member);
+    if (container !== -1) this.#options.loop.post({ kind: 'container-lost', container });
   }
 
   /** Its process is gone and its agent starts another. */
@@ -252,14 +251,18 @@ export class Replicas {
       this.#purge(kernel, member);
       return;
     }
+    // Core has given the whole kernel up for now: what its members hold is all there is of it.
+    const { sessions } = this.#options.loop.core.state;
+    if (sessions[kernel.session]?.kernel !== 'placed') return;
     this.#change(kernel, () => this.#remove(kernel, member)).catch((error) => {
       this.#options.log.error({ err: error, kernel: kernel.id }, 'a replica was not removed');
     });
   }
 
   async #remove(kernel: LiveKernel, member: Member): Promise<void> {
-    await this.#changeMembers(kernel, { remove: member.member }, () => true);
-    this.#purge(kernel, member);
+    const isLeftOver = (): boolean => member.container === -1;
+    if (await this.#changeMembers(kernel, { remove: member.member }, isLeftOver))
+      this.#purge(kernel, member);
   }
 
   /** Makes it a member of its group, in the place of one that core has forgotten. */
