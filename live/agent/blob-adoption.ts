@@ -12,21 +12,23 @@ const AT_ONCE = 8;
 /**
  * Takes blobs that another host of this machine has in `folder`, by a second name for each file:
  * no byte is copied, and processes that map one share its memory. Each is checked once a machine.
- * Resolves with those that it could not take.
+ * Resolves with those that it could not take; `far` when none of the files could be reached.
  */
 export async function adopt(
   files: BlobFiles,
   kernel: string,
   hashes: readonly string[],
   folder: string,
-): Promise<string[]> {
-  if (!isAbsolute(folder)) return [...hashes];
+): Promise<{ missing: string[]; far: boolean }> {
+  if (!isAbsolute(folder)) return { missing: [...hashes], far: true };
   const left = [...hashes];
   const missing: string[] = [];
+  let far = true;
   const taken: { hash: string; path: string; bytes: number }[] = [];
   const takeNext = async (): Promise<void> => {
     for (let hash = left.pop(); hash !== undefined; hash = left.pop()) {
       const path = await files.linkPart(kernel, hash, join(folder, hash));
+      if (path !== undefined) far = false;
       const bytes = path === undefined ? undefined : await checkedSize(path, hash);
       if (path !== undefined && bytes !== undefined) taken.push({ hash, path, bytes });
       else {
@@ -37,7 +39,7 @@ export async function adopt(
   };
   await Promise.all(Array.from({ length: Math.min(AT_ONCE, left.length) }, takeNext));
   if (taken.length > 0) await files.keepLinked(kernel, taken);
-  return missing;
+  return { missing, far };
 }
 
 /** Bytes of the file, undefined when it is not what its name says. */

@@ -62,6 +62,7 @@ export class BlobFiles {
     return names.filter((name) => KERNEL.test(name));
   }
 
+  /** Blobs of a kernel are taken from here on, until `remove`. */
   async prepare(kernel: string): Promise<void> {
     await mkdir(this.directory(kernel), { recursive: true, mode: 0o700 });
   }
@@ -113,8 +114,8 @@ export class BlobFiles {
   /** A file for a blob that arrives; `keep` gives it its name. */
   async createPart(kernel: string, hash: string): Promise<{ path: string; file: FileHandle }> {
     if (this.#full) throw diskError('no space left (injected)', this.directory(kernel));
-    await this.prepare(kernel);
     const path = `${this.path(kernel, hash)}.${process.pid}-${++this.#parts}.part`;
+    // Without its folder the kernel is not on this host, or not any more.
     return { path, file: await open(path, 'wx', 0o600) };
   }
 
@@ -143,7 +144,6 @@ export class BlobFiles {
   /** A second name for a file of this disk that could become a blob; undefined when it cannot. */
   async linkPart(kernel: string, hash: string, source: string): Promise<string | undefined> {
     if (this.#full) return undefined;
-    await this.prepare(kernel);
     const path = `${this.path(kernel, hash)}.${process.pid}-${++this.#parts}.part`;
     try {
       await link(source, path);

@@ -1,9 +1,16 @@
 import type { NbosError } from '../../core/errors.ts';
 import { type Carry, unreachable } from './blob-sender.ts';
 
+/** What another host answers to an offer. */
+export interface Lacks {
+  missing: readonly string[];
+  /** it is not on the disk of the files offered */
+  far?: boolean;
+}
+
 interface Offer {
   host: string;
-  resolve(missing: readonly string[]): void;
+  resolve(lacks: Lacks): void;
   reject(error: NbosError): void;
 }
 
@@ -17,14 +24,14 @@ export class BlobOffers {
     this.#carry = carry;
   }
 
-  /** Resolves with the hashes that the host lacks. Rejects `peer-unreachable`. */
+  /** Resolves with what the host lacks of it. Rejects `peer-unreachable`. */
   ask(
     host: string,
     offer: { kernel: string; hashes: readonly string[]; folder?: string },
     waitMs: number,
-  ): Promise<readonly string[]> {
+  ): Promise<Lacks> {
     const id = ++this.#made;
-    return new Promise<readonly string[]>((resolve, reject) => {
+    return new Promise<Lacks>((resolve, reject) => {
       const silent = (): void => reject(unreachable(host, `silent for ${Math.round(waitMs)} ms`));
       const timer = setTimeout(silent, waitMs);
       const settled = (): void => {
@@ -33,9 +40,9 @@ export class BlobOffers {
       };
       this.#open.set(id, {
         host,
-        resolve: (missing) => {
+        resolve: (lacks) => {
           settled();
-          resolve(missing);
+          resolve(lacks);
         },
         reject: (error) => {
           settled();
@@ -47,9 +54,9 @@ export class BlobOffers {
     }).finally(() => this.#open.delete(id));
   }
 
-  answered(host: string, id: number, missing: readonly string[]): void {
+  answered(host: string, id: number, lacks: Lacks): void {
     const offer = this.#open.get(id);
-    if (offer?.host === host) offer.resolve(missing);
+    if (offer?.host === host) offer.resolve(lacks);
   }
 
   /** Fails the questions to one host, or to all. */

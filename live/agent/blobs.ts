@@ -23,7 +23,7 @@ export interface BlobLimits {
 export const BLOB_LIMITS: BlobLimits = {
   replicateMs: 15_000,
   ensureMs: 15_000,
-  stallMs: 3_000,
+  stallMs: 5_000,
   link: true,
 };
 
@@ -165,7 +165,7 @@ export class PeerBlobs implements Blobs {
       if (BlobFiles.fits(message.kernel, message.hash))
         void this.#provide(from, message.kernel, message.hash);
     } else if (t === 'offer-blobs') void this.#answerOffer(from, message);
-    else this.#offers.answered(from, message.id, message.missing);
+    else this.#offers.answered(from, message.id, message);
   }
 
   /** The link to a host ended. */
@@ -244,10 +244,10 @@ export class PeerBlobs implements Blobs {
       const waitMs = this.#limits.stallMs + (near ? bytes / SLOW_BYTES_PER_MS : 0);
       const hashes = some.map(({ hash }) => hash);
       const folder = near ? { folder: this.#files.directory(kernel) } : {};
-      const wanted = await this.#offers.ask(host, { kernel, hashes, ...folder }, waitMs);
-      for (const hash of wanted) missing.add(hash);
+      const lacks = await this.#offers.ask(host, { kernel, hashes, ...folder }, waitMs);
+      for (const hash of lacks.missing) missing.add(hash);
+      if (lacks.far) this.#far.set(host, performance.now() + FAR_MS);
     }
-    if (missing.size > 0) this.#far.set(host, performance.now() + FAR_MS);
     return missing;
   }
 
@@ -272,16 +272,17 @@ export class PeerBlobs implements Blobs {
     { id, kernel, hashes, folder }: Extract<PeerMessage, { t: 'offer-blobs' }>,
   ): Promise<void> {
     let missing: string[] = [];
+    let far = false;
     for (const hash of hashes.slice(0, MOST_OFFERED_AT_ONCE))
       if (BlobFiles.fits(kernel, hash) && !(await this.#files.has(kernel, hash)))
         missing.push(hash);
     if (typeof folder === 'string' && missing.length > 0)
       try {
-        missing = await adopt(this.#files, kernel, missing, folder);
+        ({ missing, far } = await adopt(this.#files, kernel, missing, folder));
       } catch (error) {
         this.#log.warn({ err: error, kernel }, 'blobs could not be linked in');
       }
-    this.#carry(from, { t: 'wanted-blobs', id, missing });
+    this.#carry(from, { t: 'wanted-blobs', id, missing, far });
     for (const hash of hashes)
       if (!missing.includes(hash)) this.#fetches.get(`${kernel}/${hash}`)?.settle('stored');
   }

@@ -218,7 +218,8 @@ export type PeerMessage =
    * them as files: who is on the same disk links them in instead of having them sent.
    */
   | { t: 'offer-blobs'; id: number; kernel: string; hashes: readonly string[]; folder?: string }
-  | { t: 'wanted-blobs'; id: number; missing: readonly string[] }
+  /** `far`: none of the files in `folder` could be reached */
+  | { t: 'wanted-blobs'; id: number; missing: readonly string[]; far?: boolean }
   /** One frame: the chunk at `offset`. */
   | { t: 'blob'; kernel: string; hash: string; offset: number; total: number }
   /** The chunk is written, the next may come: at most a window of them is on the way. */

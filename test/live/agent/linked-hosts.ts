@@ -91,7 +91,7 @@ async function linkedHost(folder: string, host: string, link: boolean): Promise<
     made.folder!,
     (to, message, frames) => links.send(to, message, frames),
     log,
-    { replicateMs: 3000, ensureMs: 1500, stallMs: 800, link },
+    { replicateMs: 4000, ensureMs: 1500, stallMs: 1500, link },
   );
   made.address = { host, peer: links.endpoint, key: keys.publicKey };
   return made as LinkedHost;
