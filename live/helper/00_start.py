@@ -74,20 +74,30 @@ RECORD_FORMAT = 1
 INLINE_BYTES = 64 * 1024
 
 
+# Seconds after which an interrupt that came too early for the user's code is given again.
+INTERRUPT_AGAIN = 0.02
+
+
 @contextlib.contextmanager
-def no_interrupts():
+def no_interrupts(repeat=False):
     """Inside, SIGINT is taken and forgotten: an interrupt stops the user's code, never ours.
 
     A blocked signal would be delivered afterwards, to ipykernel, and cost the cell its reply.
+    With `repeat` the user's code comes next, and gets the interrupt then.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not on_main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, lambda number, frame: None)
+    taken = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: taken.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, signal.SIG_DFL if before is None else before)
+        if repeat and taken:
+            again = threading.Timer(INTERRUPT_AGAIN, os.kill, (os.getpid(), signal.SIGINT))
+            again.name, again.daemon = 'nbos-interrupt', True
+            again.start()
 
 
 @contextlib.contextmanager

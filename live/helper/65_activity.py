@@ -13,7 +13,8 @@ BENIGN_PACKAGES = frozenset(
 # Threads of the standard library that libraries start, by what they run or are named.
 BENIGN_THREADS = frozenset(
     'MainThread IOPub Heartbeat Control IPythonHistorySavingThread QueueFeederThread'
-    ' QueueManagerThread ExecutorManagerThread nbos-orphan pymp-resource-tracker'.split()
+    ' QueueManagerThread ExecutorManagerThread pymp-resource-tracker nbos-orphan'
+    ' nbos-interrupt'.split()
 )
 # In a child's command line: helpers of multiprocessing and loky, which hold no state of their own.
 BENIGN_CHILDREN = (
@@ -49,8 +50,9 @@ def live_threads():
 
 
 def is_benign_thread(thread):
-    name = thread.name
-    if name in BENIGN_THREADS or isinstance(thread, (threading._MainThread, threading._DummyThread)):
+    if thread.name in BENIGN_THREADS:
+        return True
+    if isinstance(thread, (threading._MainThread, threading._DummyThread)):
         return True
     if package_of(type(thread)) in BENIGN_PACKAGES:
         return True
@@ -58,8 +60,8 @@ def is_benign_thread(thread):
     if target is None:
         return False
     target = getattr(target, 'func', target)
-    if package_of(target) in BENIGN_PACKAGES or package_of(type(getattr(target, '__self__', None))) \
-            in BENIGN_PACKAGES:
+    owner = type(getattr(target, '__self__', None))
+    if package_of(target) in BENIGN_PACKAGES or package_of(owner) in BENIGN_PACKAGES:
         return True
     return is_idle_pool_thread(thread, target)
 

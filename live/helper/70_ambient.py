@@ -7,6 +7,10 @@ that are as they were at the start are not sent.
 # Keys of the environment that belong to a process or its host.
 OWN_ENVIRONMENT = ('CUDA_', 'LD_', 'JPY_', 'NBOS_', 'DYLD_')
 OWN_VARIABLES = frozenset('HOSTNAME PWD OLDPWD SHLVL _ PYTHONHASHSEED'.split())
+# Loaded by the kernel when it needs them, not by the user.
+KERNEL_PACKAGES = BENIGN_PACKAGES - {'tqdm', 'joblib', 'loky', 'matplotlib'} | frozenset(
+    'jedi parso traitlets encodings comm pexpect ptyprocess nbos'.split()
+)
 AMBIENT_KIND = 'ambient'
 # (name, take, give, whether it is given before the names are loaded), in the order given.
 ADAPTERS = []
@@ -33,7 +37,7 @@ class AmbientRecord:
 
 AMBIENT = AmbientRecord()
 # Of the start, so that only changes are sent.
-START = {'environment': {}, 'path': [], 'cwd': '', 'modules': 0}
+START = {'environment': {}, 'path': [], 'cwd': '', 'modules': frozenset()}
 
 
 def remember_start():
@@ -42,7 +46,7 @@ def remember_start():
     Environment.seen = [None, {}]
     START['path'] = list(sys.path)
     START['cwd'] = os.getcwd()
-    START['modules'] = len(sys.modules)
+    START['modules'] = frozenset(sys.modules)
     for name, take, give, early in ADAPTERS:
         with contextlib.suppress(Exception):
             AMBIENT.values[name] = take()
@@ -185,7 +189,9 @@ class Imports:
 
     @staticmethod
     def loaded():
-        for name, module in list(sys.modules.items())[START['modules']:]:
+        for name, module in list(sys.modules.items()):
+            if name in START['modules'] or name.split('.')[0] in KERNEL_PACKAGES:
+                continue
             # Other names of a module, and modules that were made by hand, cannot be found again.
             if getattr(getattr(module, '__spec__', None), 'name', None) == name:
                 yield name

@@ -120,6 +120,9 @@ class Autoreload:
             reloader.enabled, reloader.check_all = value
 
 
+SHELL_OPTIONS = ('ast_node_interactivity', 'automagic', 'autocall')
+
+
 @adapter('shell')
 class ShellSettings:
     """Options of IPython that cells set with magics."""
@@ -127,9 +130,7 @@ class ShellSettings:
     @staticmethod
     def take():
         shell = HELPER.shell
-        values = {
-            name: getattr(shell, name) for name in ('ast_node_interactivity', 'automagic', 'autocall')
-        }
+        values = {name: getattr(shell, name) for name in SHELL_OPTIONS}
         values['xmode'] = shell.InteractiveTB.mode
         values['precision'] = shell.display_formatter.formatters['text/plain'].float_precision
         return values
@@ -137,7 +138,7 @@ class ShellSettings:
     @staticmethod
     def give(value):
         shell = HELPER.shell
-        for name in ('ast_node_interactivity', 'automagic', 'autocall'):
+        for name in SHELL_OPTIONS:
             setattr(shell, name, value[name])
         shell.InteractiveTB.set_mode(mode=value['xmode'])
         shell.display_formatter.formatters['text/plain'].float_precision = value['precision']

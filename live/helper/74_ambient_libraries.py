@@ -97,7 +97,9 @@ class MatplotlibSettings:
         parameters = matplotlib.rcParams
         # dict's own access: asking for the backend would choose one.
         values = {key: dict.__getitem__(parameters, key) for key in dict.keys(parameters)}
-        return {key: value for key, value in values.items() if is_plain(value)}
+        # Lists are copied: a cell may change them in place.
+        return {key: list(value) if isinstance(value, list) else value
+                for key, value in values.items() if is_plain(value)}
 
     @staticmethod
     def give(value):

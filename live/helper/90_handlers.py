@@ -79,18 +79,22 @@ def wrap_execute_request(original):
         if not isinstance(cell, dict) or not on_main_thread():
             # Of a subshell, or not of a cell: found when the kernel is idle.
             HELPER.verified, HELPER.foreign = False, True
-            cell = None
+            await finished(original(stream, ident, parent))
+            return
         HELPER.cell = cell
-        if cell is not None:
+        with contextlib.suppress(Exception), no_interrupts(repeat=True):
             prepare_cell(cell)
         try:
-            result = original(stream, ident, parent)
-            if inspect.isawaitable(result):
-                await result
+            await finished(original(stream, ident, parent))
         finally:
             HELPER.cell = None
 
     return execute_request
+
+
+async def finished(result):
+    """The result of a handler that may or may not be asynchronous."""
+    return await result if inspect.isawaitable(result) else result
 
 
 def prepare_cell(cell):
@@ -98,8 +102,11 @@ def prepare_cell(cell):
     if isinstance(count, int):
         pad_inputs(count - 1)
         HELPER.shell.execution_count = count
-    if isinstance(cell.get('devices'), list):
-        show_devices(cell['devices'])
+    devices = cell.get('devices')
+    if isinstance(devices, list):
+        show_devices(devices)
+    if devices and REGISTRY.gpu_tensors:
+        to_devices(REGISTRY)
 
 
 def show_devices(devices):
@@ -120,11 +127,9 @@ def wrap_do_execute(original):
         reached = ALL_NAMES
         if is_recorded:
             code = kwargs['code'] if 'code' in kwargs else args[0]
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception), no_interrupts(repeat=True):
                 reached = names_reached(code)
-        reply = original(*args, **kwargs)
-        if inspect.isawaitable(reply):
-            reply = await reply
+        reply = await finished(original(*args, **kwargs))
         if is_recorded:
             with contextlib.suppress(OSError):
                 write_record(cell['record'], reached)

@@ -182,7 +182,7 @@ if __name__ == '__main__':
     home = tempfile.mkdtemp(prefix='nbos-kernel-')
     blobs = os.path.join(home, 'blobs')
     os.makedirs(blobs)
-    kernel = Kernel(home, blobs, home)
+    kernel = Kernel(home, blobs, home).ready()
     found = {}
     try:
         for case in (setup_answer, unseen, answers_in_cell, whole_before_reply, own_failures,

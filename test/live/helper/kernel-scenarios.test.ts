@@ -1,4 +1,4 @@
-// time-limit: 400 s
+// time-limit: 600 s
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';

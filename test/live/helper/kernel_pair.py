@@ -1,7 +1,7 @@
 """Two real kernels with the helper inside: cells run on one, their records go to the other.
 
-Run with the interpreter whose ipykernel is under test: `python3 kernel_pair.py SCENARIO…` prints each
-scenario with what it gave. A scenario is blocks of a command, its code, `----` and the output:
+Run by the interpreter whose ipykernel is under test: `python3 kernel_pair.py SCENARIO…` prints
+each scenario with what it gave. A scenario is blocks of a command, its code, `----` and the output:
 
   cell [silent] [stdin=TEXT] [interrupt=SECONDS]
                     runs on the executor; its record is applied on the standby
@@ -11,6 +11,7 @@ scenario with what it gave. A scenario is blocks of a command, its code, `----` 
   collect           what changed between cells, applied; prints the names in it
   swap              the standby becomes the executor
   status WORD…      these fields of nbos_status of the executor
+  quota BYTES       of the executor's state
   wait SECONDS
 """
 
@@ -48,6 +49,7 @@ class Kernel:
     def __init__(self, home, blobs, work):
         self.directory = os.path.join(home, 'k')
         self.blobs = blobs
+        self.work = work
         os.makedirs(self.directory)
         env = dict(os.environ, PYTHONHASHSEED='7',  IPYTHONDIR=os.path.join(home, 'ipython'))
         self.manager = KernelManager(kernel_name='python3', transport='ipc',
@@ -56,13 +58,20 @@ class Kernel:
         self.manager.start_kernel(env=env, cwd=work)
         self.client = self.manager.client()
         self.client.start_channels()
+
+    def ready(self):
+        """Waits until it answers, then puts the helper in."""
         self.client.wait_for_ready(timeout=LIMIT_S)
         code = 'exec(compile(%r, "<nbos>", "exec"), {"__name__": "__nbos__"})' % program()
         reply = self.execute(code, silent=True, store_history=False)[0]
         assert reply['status'] == 'ok', '\n'.join(reply['traceback'])
-        self.setup = self.ask('nbos_setup_request', {
-            'key': KEY, 'directory': self.directory, 'blobs': blobs, 'cwd': work, 'env': {},
-            'hashSeed': 7, 'orphanMs': 0, 'quotaBytes': 0, 'excluded': [],
+        self.setup = self.set_up()
+        return self
+
+    def set_up(self, quota_bytes=0):
+        return self.ask('nbos_setup_request', {
+            'key': KEY, 'directory': self.directory, 'blobs': self.blobs, 'cwd': self.work,
+            'env': {}, 'hashSeed': 7, 'orphanMs': 0, 'quotaBytes': quota_bytes, 'excluded': [],
         })
 
     def ask(self, kind, content, channel='shell'):
@@ -141,6 +150,8 @@ class Pair:
             folder = os.path.join(self.home, name)
             os.makedirs(folder)
             self.kernels.append(Kernel(folder, blobs, work))
+        for kernel in self.kernels:
+            kernel.ready()
         self.count = 0
         self.cells = 0
         self.saved = []
@@ -163,6 +174,9 @@ class Pair:
             status = executor.ask('nbos_status_request', {}, 'control')
             text = '\n'.join('%s %s' % (field, json.dumps(status[field])) for field in rest)
             return re.sub(r'process \d+', 'process N', text)
+        if word == 'quota':
+            executor.set_up(int(rest[0]))
+            return ''
         if word == 'wait':
             time.sleep(float(rest[0]))
             return ''

@@ -1,4 +1,7 @@
-"""How long a cell's capture takes in a real kernel: prints one JSON object name → figures in ms."""
+"""How long a cell's capture takes in a real kernel: one JSON object name → figures in ms.
+
+`python3 state_bench.py MEGABYTES [FOLDER]`
+"""
 
 import json
 import os
@@ -75,7 +78,7 @@ if __name__ == '__main__':
     home = tempfile.mkdtemp(prefix='nbos-bench-', dir=sys.argv[2] if len(sys.argv) > 2 else None)
     blobs = os.path.join(home, 'blobs')
     os.makedirs(blobs)
-    kernel = Kernel(home, blobs, home)
+    kernel = Kernel(home, blobs, home).ready()
     try:
         bench = Bench(kernel)
         found = {'pages': kernel.setup['pages'], 'pass': passes(bench),

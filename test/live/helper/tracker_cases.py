@@ -25,8 +25,8 @@ import weakref
 FOLDER = os.path.join(os.path.dirname(__file__), '..', '..', '..', 'live', 'helper')
 PROGRAM = {
     name: globals()[name]
-    for name in ('base64', 'bisect', 'contextlib', 'ctypes', 'fcntl', 'hashlib', 'hmac', 'mmap', 'os',
-                 'platform', 'struct', 'sys', 'types', 'weakref')
+    for name in ('base64', 'bisect', 'contextlib', 'ctypes', 'fcntl', 'hashlib', 'hmac', 'mmap',
+                 'os', 'platform', 'struct', 'sys', 'types', 'weakref')
 }
 PROGRAM['address_of_buffer'] = lambda view: place(view)
 PROGRAM['INLINE_BYTES'] = 64 * 1024
