@@ -51,11 +51,11 @@ const DATA = word('data directory (default ~/.local/share/nbos)');
 
 /** What a gateway can be told, alone or in `nbos up`. */
 const GATEWAY_FLAGS: OptionTable = {
-  port: count('port', 0, 'TCP port of the Jupyter API; 0 takes a free one (default 8888 or free)'),
+  port: count('port', 0, 'TCP port of the Jupyter API (default: that of before, else a free one)'),
   host: word('address to listen on (default 127.0.0.1)'),
   data: DATA,
   policy: word('name of a policy (default notebookos), or the path of a .ts or .js file'),
-  replicas: count('replicas', 1, 'replicas of a kernel: 1, 3 or 5 (default 3, or 1 on few hosts)'),
+  replicas: count('replicas', 1, 'replicas of a kernel: 1, 3 or 5 (default 3, on fewer hosts 1)'),
   config: word('JSON file of options'),
   set: { type: 'array', string: true, requiresArg: true, describe: 'options as key=value …' },
   'enable-faults': flag('let an administrator cause faults (nbos fault)'),
@@ -250,7 +250,8 @@ function addKernelspecGroup(program: Program): void {
     );
     return addCommand(
       group,
-      'run <file>',
+      // What clients add for ipykernel (nbclient: --HistoryManager…) comes after a --.
+      'run <file> [ignored..]',
       'the program that the kernelspec starts',
       { spec: word('kernelspec of the gateway') },
       async (given) => (await import('./kernelspec-actions.ts')).runRelay(given),

@@ -52,6 +52,7 @@ export async function installKernelspec(given: Arguments): Promise<void> {
       'run',
       '{connection_file}',
       ...(spec === '' ? [] : ['--spec', spec]),
+      '--',
     ],
     display_name: `NotebookOS (${described.name})`,
     language: described.language,

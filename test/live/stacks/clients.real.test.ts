@@ -33,6 +33,7 @@ test.before(async () => {
     JUPYTER_PATH: join(folder, 'share', 'jupyter'),
     NBOS_TOKEN: system.token,
     NBOS_URL: system.url,
+    NBOS_SECRET_URL: /http:\S+\/t\/[0-9a-f]+/.exec(system.output)?.[0],
   };
 });
 test.after(async () => {
@@ -91,7 +92,7 @@ import os, nbformat
 from jupyter_server.gateway.gateway_client import GatewayClient
 from jupyter_server.gateway.managers import GatewayKernelManager
 from nbclient import NotebookClient
-GatewayClient.instance().url = os.environ["NBOS_URL"] + "/t/" + os.environ["NBOS_TOKEN"]
+GatewayClient.instance().url = os.environ["NBOS_SECRET_URL"]
 book = nbformat.read(${JSON.stringify(file)}, 4)
 NotebookClient(book, kernel_manager_class=GatewayKernelManager, timeout=60).execute()
 print("shows", book.cells[1].outputs[0].text)

@@ -37,7 +37,7 @@ async function passes(python: string, way: string): Promise<void> {
       const installed = await system.nbos(words);
       assert.is(installed.status, 0, installed.stderr);
       env['JUPYTER_PATH'] = join(folder, 'prefix', 'share', 'jupyter');
-      env['NBOS_KERNEL_NAME'] = 'nbos-python3';
+      env['NBOS_KERNEL_NAME'] = 'nbos';
     }
     const { status, output } = await runProgram(JUPYTER_PYTHON, [join(folder, 'suite.py')], {
       env,
