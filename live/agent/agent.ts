@@ -1,6 +1,5 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { LogEntry } from '../log/entries.ts';
 import type { Head } from '../wire/codec.ts';
 import { type AgentHello, type HostAddress, WIRE_FORMAT } from '../wire/messages.ts';
@@ -52,8 +51,7 @@ class RunningAgent implements Agent {
   readonly #options: AgentOptions;
   readonly #limits: AgentLimits;
   readonly #store: LevelStore;
-  readonly #faults = new LinkFaults();
-  readonly #delay = monitorEventLoopDelay({ resolution: 10 });
+  readonly #faults: LinkFaults;
   #peers: PeerLinks | undefined;
   #blobs: PeerBlobs | undefined;
   #processes: Processes | undefined;
@@ -65,13 +63,21 @@ class RunningAgent implements Agent {
   readonly #silent = new Set<string>();
   #remembering: Promise<void> = Promise.resolve();
   #closed = false;
+  #tickedAt = 0;
+  /** the latest that a tick has come, ms: what a turn of the loop took before it */
+  #latestMs = 0;
   #quietUntil = 0;
+  /** hosts have had time to be heard */
+  #watchesFrom = 0;
 
   constructor(options: AgentOptions, limits: AgentLimits, store: LevelStore) {
     this.host = options.host;
     this.#options = options;
     this.#limits = limits;
     this.#store = store;
+    this.#faults = new LinkFaults((error) =>
+      options.log.warn({ err: error }, 'a late message could not be handled'),
+    );
   }
 
   async start(root: string): Promise<void> {
@@ -100,7 +106,8 @@ class RunningAgent implements Agent {
     this.#greet(replicas, processes);
     for (const [kernel, { code, message }] of replicas.unusable())
       tell({ t: 'replica-failed', kernel, member: 0, code, message });
-    this.#delay.enable();
+    this.#tickedAt = performance.now();
+    this.#watchesFrom = this.#tickedAt + this.#limits.hostGoneMs;
     this.#timers = [
       setInterval(() => this.#tick(), this.#limits.tickMs),
       setInterval(() => this.#beat(), this.#limits.beatMs),
@@ -116,8 +123,8 @@ class RunningAgent implements Agent {
   }
 
   figures(): AgentFigures {
-    const slowestTurnMs = this.#delay.max / 1e6;
-    this.#delay.reset();
+    const slowestTurnMs = this.#latestMs;
+    this.#latestMs = 0;
     const links = this.#peers?.counts ?? { refused: 0, dropped: 0 };
     return {
       refused: links.refused,
@@ -149,7 +156,6 @@ class RunningAgent implements Agent {
     this.#closed = true;
     this.#dispatcher?.close();
     for (const timer of this.#timers) clearInterval(timer);
-    this.#delay.disable();
   }
 
   #cutLinks(): void {
@@ -241,7 +247,10 @@ class RunningAgent implements Agent {
   }
 
   #tick(): void {
-    for (const replica of this.#replicas?.all() ?? []) replica.tick();
+    const now = performance.now();
+    this.#latestMs = Math.max(this.#latestMs, now - this.#tickedAt - this.#limits.tickMs);
+    this.#tickedAt = now;
+    this.#replicas?.each((replica) => replica.tick());
   }
 
   #beat(): void {
@@ -253,24 +262,23 @@ class RunningAgent implements Agent {
 
   /** Tells of slow turns, at most once in a while: on a busy machine there are many. */
   #watchLoop(): void {
-    const slowest = this.#delay.max / 1e6;
     const now = performance.now();
-    if (slowest <= this.#limits.slowTurnMs || now < this.#quietUntil) return;
+    if (this.#latestMs <= this.#limits.slowTurnMs || now < this.#quietUntil) return;
     this.#quietUntil = now + SLOW_TURN_EVERY_MS;
-    this.#options.log.warn({ ms: Math.round(slowest) }, 'a slow turn of the loop');
-    this.#delay.reset();
+    this.#options.log.warn({ ms: Math.round(this.#latestMs) }, 'a slow turn of the loop');
+    this.#latestMs = 0;
   }
 
   /** Groups at rest have no clock of their own: they are told of a host that fell silent. */
   #watchHosts(): void {
     const peers = this.#peers;
-    if (peers === undefined) return;
+    if (peers === undefined || performance.now() < this.#watchesFrom) return;
     const before = performance.now() - this.#limits.hostGoneMs;
     for (const host of peers.hosts()) {
       if (peers.lastContact(host) > before) this.#silent.delete(host);
       else if (!this.#silent.has(host)) {
         this.#silent.add(host);
-        for (const replica of this.#replicas?.all() ?? []) replica.hostGone(host);
+        this.#replicas?.each((replica) => replica.hostGone(host));
       }
     }
   }

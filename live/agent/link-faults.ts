@@ -9,6 +9,12 @@ export class LinkFaults {
   /** deliveries that are late */
   #late: (() => void)[] = [];
   #closed = false;
+  readonly #onError: (error: unknown) => void;
+
+  /** `onError` is told what a late delivery threw; one in time throws at its caller. */
+  constructor(onError: (error: unknown) => void) {
+    this.#onError = onError;
+  }
 
   cut(forMs: number): void {
     this.#cutUntil = performance.now() + forMs;
@@ -51,6 +57,11 @@ export class LinkFaults {
 
   #deliverNext(): void {
     const deliver = this.#late.shift();
-    if (!this.#closed && !this.isCut) deliver?.();
+    if (this.#closed || this.isCut) return;
+    try {
+      deliver?.();
+    } catch (error) {
+      this.#onError(error);
+    }
   }
 }

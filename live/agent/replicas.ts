@@ -60,8 +60,15 @@ export class Replicas {
     return this.#replicas.size;
   }
 
-  all(): IterableIterator<Replica> {
-    return this.#replicas.values();
+  /** What one replica throws does not keep it from the others. */
+  each(work: (replica: Replica) => void): void {
+    for (const replica of this.#replicas.values())
+      try {
+        work(replica);
+      } catch (error) {
+        const { kernel } = replica;
+        this.#of.options.log.error({ err: error, kernel }, 'a replica failed at its work');
+      }
   }
 
   find(kernel: string): Replica | undefined {
@@ -125,12 +132,14 @@ export class Replicas {
 
   /** What a gateway without memory needs to go on. */
   reports(): KernelReport[] {
-    return Array.from(this.#replicas.values(), (replica) => {
+    const reports: KernelReport[] = [];
+    this.each((replica) => {
       const report = replica.report();
       const replied = this.#replied.get(replica.kernel);
-      if (replied === undefined) return report;
-      return { ...report, outputs: { ...report.outputs, replied } };
+      if (replied === undefined) reports.push(report);
+      else reports.push({ ...report, outputs: { ...report.outputs, replied } });
     });
+    return reports;
   }
 
   outputsSeen(kernel: string, upTo: number, replied: number | undefined): void {
@@ -142,14 +151,14 @@ export class Replicas {
   positions(): KernelPosition[] {
     const whole = this.#beats++ % WHOLE_EVERY_BEATS === 0;
     const found: KernelPosition[] = [];
-    for (const replica of this.#replicas.values()) {
+    this.each((replica) => {
       const position = replica.position();
       const { member, role, applied, process, pid } = position;
       const said = `${member} ${role} ${applied} ${process} ${pid}`;
-      if (!whole && this.#told.get(replica.kernel) === said) continue;
+      if (!whole && this.#told.get(replica.kernel) === said) return;
       this.#told.set(replica.kernel, said);
       found.push(position);
-    }
+    });
     return found;
   }
 

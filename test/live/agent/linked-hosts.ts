@@ -61,7 +61,7 @@ async function linkedHost(folder: string, host: string, link: boolean): Promise<
   const keys = await keyPair(folder, host);
   await allow(folder, host, keys.publicKey);
   const log = pino({ level: process.env['NBOS_LOG'] ?? 'silent' });
-  const faults = new LinkFaults();
+  const faults = new LinkFaults((error) => log.error(error));
   const made = {
     host,
     faults,
