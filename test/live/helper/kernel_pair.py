@@ -62,7 +62,7 @@ class Kernel:
     def ready(self):
         """Waits until it answers, then puts the helper in."""
         self.client.wait_for_ready(timeout=LIMIT_S)
-        code = 'exec(compile(%r, "<nbos>", "exec"), {"__name__": "__nbos__"})' % program()
+        code = 'exec(compile(%r, "<nbos>", "exec"), {"__name__": "nbos_helper"})' % program()
         reply = self.execute(code, silent=True, store_history=False)[0]
         assert reply['status'] == 'ok', '\n'.join(reply['traceback'])
         self.setup = self.set_up()
