@@ -47,6 +47,7 @@ export async function runAgent({ data, cluster, host, log }: AgentPlace): Promis
       outer: process.env,
       workspace: cluster.workspace,
       userSite: python.userSite,
+      python: python.path,
       quotaBytes: 0,
       log,
     }),

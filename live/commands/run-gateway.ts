@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { NbosError } from '../../core/errors.ts';
 import { type Arguments, textOf } from '../../traces/command-line.ts';
 import { findKernelSpecs, type InstalledSpecs } from '../agent/kernel/kernelspecs.ts';
-import { findPython } from '../agent/kernel/python.ts';
+import { findPython, type Interpreter, pythonsBeside } from '../agent/kernel/python.ts';
 import { startGateway } from '../gateway/gateway.ts';
 import { type ClusterFile, dataFolder, writeCluster } from './cluster-file.ts';
 import { connectText } from './connect-text.ts';
@@ -41,7 +41,7 @@ export async function runGateway(given: Arguments, load: LoadPolicy): Promise<Ru
   const unlock = await lockData(data);
   try {
     const log = openLog(data, 'gateway', true);
-    const specs = await kernelspecs(described, () => findKernelSpecs(python, process.env), log);
+    const specs = await kernelspecs(described, () => findSpecs(python, described), log);
     const gateway = await startGateway({
       data,
       http: {
@@ -81,6 +81,11 @@ export async function runGateway(given: Arguments, load: LoadPolicy): Promise<Ru
     await unlock();
     throw error;
   }
+}
+
+async function findSpecs(python: Interpreter, { workspace }: ClusterFile): Promise<InstalledSpecs> {
+  const beside = await pythonsBeside(workspace, process.env);
+  return findKernelSpecs(python, process.env, beside);
 }
 
 /** Kernelspecs of this machine; --kernel-spec says which one clients get that name none. */

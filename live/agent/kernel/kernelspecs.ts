@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { homedir, platform } from 'node:os';
-import { delimiter, join } from 'node:path';
-import type { Interpreter } from './python.ts';
+import { basename, delimiter, join } from 'node:path';
+import type { Beside, Interpreter } from './python.ts';
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -36,14 +36,20 @@ const RELAY_FIELD = 'nbos_relay';
 
 /**
  * All kernelspecs of this machine, found as Jupyter finds them and without it, the first of a name
- * counts. `python3` is always there and always `python`, which need not have one installed.
+ * counts. `python3` is always there and always `python`, which need not have one installed; a
+ * virtual environment beside the notebooks is listed by the name of its folder.
  */
 export async function findKernelSpecs(
   python: Interpreter,
   outer: Variables,
+  beside: Beside = { pythons: [], problems: [] },
 ): Promise<InstalledSpecs> {
   const specs: Record<string, InstalledSpec> = { python3: specOf(python) };
-  const problems: string[] = [];
+  const problems = [...beside.problems];
+  for (const each of beside.pythons) {
+    const name = basename(each.prefix).replace(/^\.+/, '');
+    if (each.prefix !== python.prefix && NAME.test(name)) specs[name] ??= specOf(each, name);
+  }
   for (const folder of specFolders(python, outer)) {
     const names = (await readdir(folder).catch(() => [])).filter((name) => NAME.test(name));
     for (const written of names.sort()) {
@@ -73,13 +79,17 @@ export function specFolders(python: Interpreter, outer: Variables): string[] {
   return [...new Set(folders)];
 }
 
-function specOf(python: Interpreter): InstalledSpec {
+/** `environment` names the virtual environment, '' for the Python of all kernels. */
+function specOf(python: Interpreter, environment = ''): InstalledSpec {
+  const { path, version, prefix } = python;
+  const minor = version.split('.').slice(0, 2).join('.');
   return {
-    name: 'python3',
+    name: environment === '' ? 'python3' : environment,
     spec: {
-      argv: [python.path, '-m', 'ipykernel_launcher', '-f', '{connection_file}'],
+      argv: [path, '-m', 'ipykernel_launcher', '-f', '{connection_file}'],
       env: {},
-      display_name: 'Python 3 (ipykernel)',
+      display_name:
+        environment === '' ? 'Python 3 (ipykernel)' : `Python ${minor} (${basename(prefix)})`,
       language: 'python',
       interrupt_mode: 'message',
       metadata: { debugger: true },

@@ -10,6 +10,8 @@ export interface LaunchHost {
   readonly workspace: string;
   /** of the interpreter, see python.ts; '' for none */
   readonly userSite: string;
+  /** the interpreter of most kernels: its place for packages is made ahead */
+  readonly python?: string;
   readonly log: Log;
 }
 
@@ -27,6 +29,12 @@ export interface Launch {
   argv: readonly string[];
   env: Record<string, string>;
   cwd: string;
+}
+
+/** Makes ready what the first kernel would have to wait for. */
+export function prepareLaunch(host: LaunchHost): void {
+  const { python } = host;
+  if (python !== undefined) void placeOf(host, { argv: [python], language: 'python' });
 }
 
 /** With what command, environment and working directory a kernel's process is started. */
@@ -49,7 +57,7 @@ export async function launchOf(host: LaunchHost, options: LaunchOptions): Promis
 
 async function placeOf(
   { outer, workspace, log }: LaunchHost,
-  { argv, language }: LaunchOptions,
+  { argv, language }: Pick<LaunchOptions, 'argv' | 'language'>,
 ): Promise<PackagePlace | undefined> {
   const [program] = argv;
   if (workspace === '' || language !== 'python' || program === undefined) return undefined;

@@ -1,5 +1,5 @@
 import { BareKernel, KERNEL_LIMITS } from './bare-kernel.ts';
-import { launchOf } from './launch.ts';
+import { launchOf, prepareLaunch } from './launch.ts';
 import { endLeftovers } from './leftovers.ts';
 import { ProcessRuntime, type RuntimeHost } from './process-runtime.ts';
 import type {
@@ -16,6 +16,7 @@ export class ProcessFactory implements RuntimeFactory {
 
   constructor(host: RuntimeHost) {
     this.#host = host;
+    prepareLaunch(host);
   }
 
   make(options: RuntimeOptions, pooled?: PooledKernel): KernelRuntime {

@@ -46,6 +46,8 @@ except Exception:
 print(json.dumps(found))
 `;
 const OLDEST_MINOR = 9;
+/** Folders of a workspace that are virtual environments by custom. */
+const ENVIRONMENTS = ['.venv', 'venv'];
 
 /**
  * The interpreter that runs Python kernels: the one of --python, else the first that has ipykernel
@@ -77,10 +79,33 @@ export async function findPython(search: PythonSearch): Promise<Interpreter> {
   );
 }
 
+/** Virtual environments in the workspace, and what keeps one from running kernels. */
+export interface Beside {
+  pythons: Interpreter[];
+  problems: string[];
+}
+
+/** The virtual environments .venv and venv of a workspace whose kernels can be offered. */
+export async function pythonsBeside(workspace: string, outer: Variables): Promise<Beside> {
+  const beside: Beside = { pythons: [], problems: [] };
+  for (const name of ENVIRONMENTS) {
+    const path = join(workspace, name, 'bin', 'python');
+    if (!(await isProgram(path))) continue;
+    const probed = await probe(path, outer);
+    if (typeof probed === 'string') beside.problems.push(`${path}: ${probed}`);
+    else if (probed.ipykernel !== '') beside.pythons.push(probed);
+    else
+      beside.problems.push(
+        `${path} has no ipykernel, so its kernel is not listed; run: ${path} -m pip install ipykernel`,
+      );
+  }
+  return beside;
+}
+
 async function candidates({ python, outer, cwd }: PythonSearch): Promise<string[]> {
   if (python !== '') return [await named(python, outer, cwd)];
-  const environments = [outer['VIRTUAL_ENV'], outer['CONDA_PREFIX'], join(cwd, '.venv')];
-  const inside = [...environments, join(cwd, 'venv')]
+  const beside = ENVIRONMENTS.map((name) => join(cwd, name));
+  const inside = [outer['VIRTUAL_ENV'], outer['CONDA_PREFIX'], ...beside]
     .filter((folder): folder is string => folder !== undefined && folder !== '')
     .map((folder) => join(folder, 'bin', 'python'));
   const found: string[] = [];

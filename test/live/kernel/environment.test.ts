@@ -8,7 +8,7 @@ import { kernelEnvironment, validEnvironment } from '../../../live/agent/kernel/
 import { HostGpus } from '../../../live/agent/kernel/gpus.ts';
 import { findKernelSpecs } from '../../../live/agent/kernel/kernelspecs.ts';
 import { describeExit } from '../../../live/agent/kernel/process.ts';
-import { findPython } from '../../../live/agent/kernel/python.ts';
+import { findPython, pythonsBeside } from '../../../live/agent/kernel/python.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'nbe-'));
 
@@ -53,6 +53,20 @@ test('kernels inherit what is on the list, and nothing else', () => {
     PYTHONUSERBASE: '/w/.nbos/python',
     PYTHONPATH: '/u',
   });
+  const place = { python: '/w/p/bin/python', prefix: '/w/p', bins: ['/w/p/bin', '/v/bin'] };
+  const index = {
+    PIP_INDEX_URL: 'https://u:secret@index',
+    PIP_CERT: '/cert',
+    UV_INDEX_URL: 'https://i',
+  };
+  const placed = kernelEnvironment({
+    ...{ outer: { ...outer, ...index }, kernel, workspace: '/w', hashSeed: 9, userSite: '', place },
+  });
+  assert.is(placed['PATH'], '/w/p/bin:/v/bin:/bin');
+  assert.is(placed['VIRTUAL_ENV'], '/w/p');
+  assert.is(placed['PIP_INDEX_URL'], undefined);
+  assert.is(placed['PIP_CERT'], '/cert');
+  assert.is(placed['UV_INDEX_URL'], 'https://i');
 });
 
 test('variables of a client are checked', () => {
@@ -148,6 +162,29 @@ test('kernelspecs of all languages are found, wrong ones are named', async () =>
     ours.join('\n'),
     /broken\/kernel.json: it is not JSON[\s\S]*lost\/kernel.json: argv/,
   );
+});
+
+test('virtual environments of the workspace have their own kernelspecs', async () => {
+  const beside = join(folder, 'notebooks');
+  const fields = { version: '3.12.1', path: '', userSite: '', resources: '/r' };
+  const prefix = join(beside, '.venv');
+  program('notebooks/.venv/bin/python', saying({ ...fields, prefix, ipykernel: '7.1' }));
+  program('notebooks/venv/bin/python', saying({ ...fields, prefix: '/v', ipykernel: '' }));
+  const found = await pythonsBeside(beside, { PATH: '/bin' });
+  assert.match(
+    found.problems.join(),
+    /venv\/bin\/python has no ipykernel.*-m pip install ipykernel/,
+  );
+  const python = { ...fields, path: '/p/python', prefix: '/p', ipykernel: '7' };
+  const { specs, problems } = await findKernelSpecs(python, { HOME: folder }, found);
+  assert.is(specs['venv']!.spec.display_name, 'Python 3.12 (.venv)');
+  assert.is(specs['venv']!.spec.argv[0], join(prefix, 'bin', 'python'));
+  assert.is(specs['python3']!.spec.argv[0], '/p/python');
+  assert.is(problems[0], found.problems[0]);
+  // The one that all kernels run in needs no second name.
+  const [own] = found.pythons;
+  const { specs: one } = await findKernelSpecs(own!, { HOME: folder }, found);
+  assert.is(one['venv'], undefined);
 });
 
 test('devices are leased whole, shared where asked, and stick once used', () => {

@@ -1,21 +1,13 @@
 // time-limit: 180 s
 import { execFileSync } from 'node:child_process';
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { testWithPart } from '../../skip.ts';
 import { MISSING_PYTHON, PYTHON, TestKernel } from '../kernel/kernel-kit.ts';
-import { buildWheels, fromWheels } from './wheel.ts';
+import { buildWheels, environment, fromWheels } from './package-kit.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'nbw-'));
 const wheels = join(scratch, 'wheels');
@@ -25,18 +17,6 @@ function workspace(name: string): string {
   const folder = join(scratch, name);
   mkdirSync(folder);
   return folder;
-}
-
-/** A virtual environment that sees our ipykernel and pip, and no user site. */
-function environment(folder: string): string {
-  execFileSync(PYTHON.path, ['-m', 'venv', '--without-pip', folder]);
-  const program = join(folder, 'bin', 'python');
-  const ask = 'import sysconfig; print(sysconfig.get_path("purelib"))';
-  const [own, base] = [program, PYTHON.path].map((python) =>
-    execFileSync(python, ['-c', ask], { encoding: 'utf8' }).trim(),
-  );
-  writeFileSync(join(own!, 'base.pth'), `${base}\n`);
-  return program;
 }
 
 /** A started kernel of `python` in a workspace. */

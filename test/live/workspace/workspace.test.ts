@@ -8,8 +8,8 @@ import { testWithPart } from '../../skip.ts';
 import type { NotebookClient } from '../e2e/notebook-client.ts';
 import { missingKernel } from '../e2e/parts.ts';
 import { System } from '../e2e/system.ts';
-import { MISSING_PYTHON } from '../kernel/kernel-kit.ts';
-import { buildWheels, fromWheels } from './wheel.ts';
+import { MISSING_PYTHON, PYTHON } from '../kernel/kernel-kit.ts';
+import { buildWheels, environment, fromWheels } from './package-kit.ts';
 
 const test = suite<Record<string, never>>('one workspace for all replicas');
 const missing = missingKernel || MISSING_PYTHON;
@@ -23,7 +23,8 @@ test.before(async () => {
   mkdirSync(join(workspace, 'project'), { recursive: true });
   writeFileSync(join(workspace, 'project', 'data.csv'), '1,2,3\n');
   buildWheels(wheels, ['1.0', '2.0']);
-  system = await System.up(['--workspace', workspace]);
+  environment(join(workspace, '.venv'));
+  system = await System.up(['--workspace', workspace, '--python', PYTHON.path]);
 });
 test.after(async () => {
   if (missing === '') assert.equal(await system.stop(), [], 'processes left behind');
@@ -120,6 +121,23 @@ live('a folder that is not here is told once in the notebook', async () => {
   const { client } = await system.notebook(env);
   assert.match(await ran(client, '1'), /\/home\/nobody\/elsewhere is not on the kernels' machine/);
   assert.is(await ran(client, '2'), '2');
+});
+
+live('a virtual environment of the workspace has a kernel of its own', async () => {
+  const { kernelspecs } = await system.json<{
+    kernelspecs: Record<string, { spec: { display_name: string } }>;
+  }>('/api/kernelspecs');
+  assert.match(kernelspecs['venv']!.spec.display_name, /^Python 3\.\d+ \(\.venv\)$/);
+  const { id } = await system.json<{ id: string }>('/api/kernels', {
+    method: 'POST',
+    body: JSON.stringify({ name: 'venv', env: { KERNEL_GPUS: '0' } }),
+  });
+  const client = await system.client(id);
+  const prefix = join(workspace, '.venv');
+  assert.is(await ran(client, 'import sys; print(sys.prefix)'), `${prefix}\n`);
+  await ran(client, `!pip ${fromWheels(wheels, '2.0')}`);
+  const code = 'import nbosdemo; print(nbosdemo.__file__.startswith(sys.prefix))';
+  assert.is(await moved(id, client, code), 'True\n');
 });
 
 test.run();

@@ -34,3 +34,15 @@ export function buildWheels(folder: string, versions: readonly string[]): void {
 export function fromWheels(folder: string, version: string): string {
   return `install -q --no-index --no-deps --find-links ${folder} nbosdemo==${version}`;
 }
+
+/** A virtual environment that sees our ipykernel and pip, and no user site. */
+export function environment(folder: string): string {
+  execFileSync(PYTHON.path, ['-m', 'venv', '--without-pip', folder]);
+  const program = join(folder, 'bin', 'python');
+  const ask = 'import sysconfig; print(sysconfig.get_path("purelib"))';
+  const [own, base] = [program, PYTHON.path].map((python) =>
+    execFileSync(python, ['-c', ask], { encoding: 'utf8' }).trim(),
+  );
+  writeFileSync(join(own!, 'base.pth'), `${base}\n`);
+  return program;
+}
