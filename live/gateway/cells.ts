@@ -174,6 +174,7 @@ export function newCell(submit: SubmitEntry, link: ClientLink | undefined): Cell
     executor: 0,
     count: 0,
     devices: [],
+    firstOutput: 0,
     execution: -1,
     ticket: 0,
     executedAt: 0,

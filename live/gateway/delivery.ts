@@ -3,7 +3,7 @@ import { streamNote } from '../jupyter/headers.ts';
 import type { Channel, JupyterMessage } from '../jupyter/message.ts';
 import type { KernelReport } from '../wire/messages.ts';
 import { statusMessage } from './answers.ts';
-import type { ClientLink, LiveKernel } from './kernel.ts';
+import type { Cell, ClientLink, LiveKernel } from './kernel.ts';
 import type { KernelClient } from './kernel-service.ts';
 import type { Agents } from './links.ts';
 import type { ReplayEntry } from './replay-buffer.ts';
@@ -24,10 +24,11 @@ export interface NumberedOutput {
 }
 
 interface Waiter {
+  cell: Cell;
   member: number;
   lastOutput: number;
   done: () => void;
-  timer: NodeJS.Timeout;
+  timers: NodeJS.Timeout[];
 }
 
 const SEEN_GAP_MS = 5;
@@ -55,7 +56,7 @@ export class Delivery {
     clearTimeout(this.#flushing);
     this.#flush();
     for (const waiters of this.#waiters.values())
-      for (const { timer } of waiters) clearTimeout(timer);
+      for (const { timers } of waiters) for (const timer of timers) clearTimeout(timer);
     this.#waiters.clear();
   }
 
@@ -87,8 +88,7 @@ export class Delivery {
     if (now - gap.since > this.#options.outputWaitMs) {
       this.#options.log.warn({ kernel: kernel.id, from, seq }, 'outputs are lost');
       const parent = kernel.cells.get(cell)?.header;
-      const text = `NotebookOS: ${seq - from} messages of output were lost here.\n`;
-      if (parent !== undefined) this.broadcast(kernel, streamNote(text, parent, kernel.id), cell);
+      if (parent !== undefined) this.#sayLost(kernel, parent, seq - from, cell);
       kernel.streams.expect(member, seq);
       this.#gaps.delete(kernel);
     }
@@ -209,46 +209,43 @@ export class Delivery {
     kernel.positions.delete(kernel.positions.keys().next().value!);
   }
 
-  /** Calls back once all outputs up to `lastOutput` are delivered, or cannot come any more. */
-  afterOutputs(kernel: LiveKernel, member: number, lastOutput: number, done: () => void): void {
-    if (this.#has(kernel, member, lastOutput)) {
-      done();
+  /** Calls back once all outputs of the cell are delivered, or cannot come any more. */
+  afterOutputs(kernel: LiveKernel, cell: Cell, lastOutput: number, done: () => void): void {
+    const { executor: member } = cell;
+    kernel.streams.last = Math.max(kernel.streams.last, lastOutput);
+    const { outputWaitMs } = this.#options;
+    const waiter: Waiter = { cell, member, lastOutput, done, timers: [] };
+    if (this.#has(kernel, waiter) || !this.#mayCome(kernel, waiter)) {
+      this.#end(kernel, waiter);
       return;
     }
     const waiters = this.#waiters.get(kernel) ?? [];
     this.#waiters.set(kernel, waiters);
-    const timer = setTimeout(() => this.#expire(kernel, waiter), this.#options.outputWaitMs);
-    const waiter: Waiter = { member, lastOutput, done, timer };
     waiters.push(waiter);
-    const expected = kernel.streams.expected(member);
-    if (expected !== undefined) this.#askLater(kernel, waiter);
+    waiter.timers.push(
+      setTimeout(() => this.#release(kernel, waiter), outputWaitMs),
+      // Usually they are just behind; asked for when they are not.
+      setTimeout(() => {
+        const from = kernel.streams.expected(member) ?? cell.firstOutput;
+        this.resend(kernel, member, from);
+      }, RESEND_AFTER_MS),
+    );
   }
 
-  /** Usually they are just behind; asked for when they are not. */
-  #askLater(kernel: LiveKernel, waiter: Waiter): void {
-    const { member, lastOutput } = waiter;
-    const timer = setTimeout(() => {
-      if (this.#has(kernel, member, lastOutput)) return;
-      this.resend(kernel, member, kernel.streams.expected(member) ?? 0);
-    }, RESEND_AFTER_MS);
-    timer.unref();
+  #has(kernel: LiveKernel, { member, lastOutput }: Waiter): boolean {
+    return lastOutput < (kernel.streams.expected(member) ?? 0);
   }
 
-  #has(kernel: LiveKernel, member: number, lastOutput: number): boolean {
-    if (lastOutput < 0) return true;
-    const next = kernel.streams.expected(member);
-    if (next !== undefined && next > lastOutput) return true;
+  #mayCome(kernel: LiveKernel, { member }: Waiter): boolean {
     const host = kernel.members.get(member)?.host;
-    return host === undefined || !this.#options.isUp(host);
+    return host !== undefined && this.#options.isUp(host);
   }
 
   #wake(kernel: LiveKernel, member: number): void {
     const waiters = this.#waiters.get(kernel);
     if (waiters === undefined) return;
-    for (const waiter of [...waiters]) {
-      if (waiter.member === member && this.#has(kernel, member, waiter.lastOutput))
-        this.#release(kernel, waiter);
-    }
+    for (const waiter of [...waiters])
+      if (waiter.member === member && this.#has(kernel, waiter)) this.#release(kernel, waiter);
   }
 
   /** A host is gone: what it had not sent does not come. */
@@ -257,22 +254,32 @@ export class Delivery {
       if (waiter.member === member) this.#release(kernel, waiter);
   }
 
-  #expire(kernel: LiveKernel, waiter: Waiter): void {
-    const { member, lastOutput } = waiter;
-    this.#options.log.warn({ kernel: kernel.id, lastOutput }, 'the last outputs did not come');
-    if (kernel.streams.expected(member) !== undefined)
-      kernel.streams.expect(member, lastOutput + 1);
-    this.#release(kernel, waiter);
-  }
-
   #release(kernel: LiveKernel, waiter: Waiter): void {
-    clearTimeout(waiter.timer);
+    for (const timer of waiter.timers) clearTimeout(timer);
     const waiters = this.#waiters.get(kernel);
     const at = waiters?.indexOf(waiter) ?? -1;
     if (waiters === undefined || at === -1) return;
     waiters.splice(at, 1);
     if (waiters.length === 0) this.#waiters.delete(kernel);
-    waiter.done();
+    this.#end(kernel, waiter);
+  }
+
+  /** What is missing is said in its place. */
+  #end(kernel: LiveKernel, waiter: Waiter): void {
+    const { cell, member, lastOutput, done } = waiter;
+    if (!this.#has(kernel, waiter)) {
+      const count = lastOutput + 1 - (kernel.streams.expected(member) ?? cell.firstOutput);
+      this.#options.log.warn({ kernel: kernel.id, cell: cell.cell, count }, 'outputs are missing');
+      this.#sayLost(kernel, cell.header, count, cell.cell);
+      if (kernel.streams.expected(member) !== undefined)
+        kernel.streams.expect(member, lastOutput + 1);
+    }
+    done();
+  }
+
+  #sayLost(kernel: LiveKernel, parent: Uint8Array, count: number, cell: number): void {
+    const text = `NotebookOS: ${count} messages of output were lost here.\n`;
+    this.broadcast(kernel, streamNote(text, parent, kernel.id), cell);
   }
 
   /** Clients have what came from this replica: its agent is told soon, many outputs at once. */

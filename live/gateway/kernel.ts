@@ -41,6 +41,8 @@ export interface Cell {
   executor: number;
   count: number;
   devices: readonly number[];
+  /** number of its first output, or lower */
+  firstOutput: number;
   /** core's numbers while it runs there; ticket 0 when it does not */
   execution: number;
   ticket: number;

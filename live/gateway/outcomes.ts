@@ -84,7 +84,8 @@ export class Outcomes {
     if (cell.count === 0) cell.count = isCounted(cell.submit) ? ++kernel.count : kernel.count;
     const { attempt, epoch, executor, count, devices } = cell;
     const moves = kernel.executor !== 0 && kernel.executor !== executor;
-    const first = moves ? { firstOutput: kernel.streams.last + 1 } : {};
+    cell.firstOutput = kernel.streams.last + 1;
+    const first = moves ? { firstOutput: cell.firstOutput } : {};
     proposals.propose(
       kernel,
       { v: 1, type: 'start', cell: cell.cell, attempt, epoch, executor, count, devices, ...first },
@@ -256,7 +257,8 @@ export class Outcomes {
     }
     kernel.executed++;
     if (isFailure(entry.reply.content) && stopsOnError(cell.submit)) this.stopQueue(kernel);
-    delivery.afterOutputs(kernel, entry.executor, entry.lastOutput, () => {
+    cell.executor = entry.executor;
+    delivery.afterOutputs(kernel, cell, entry.lastOutput, () => {
       if (kernel.cells.get(cell.cell) !== cell) return;
       this.#decide(kernel, cell, entry, 'ended');
       const { execution, ticket } = cell;

@@ -87,6 +87,22 @@ export class FakeAgents implements Agents {
   hello(host: string): void {
     this.#gone.delete(host);
     this.#say(() => this.brain?.hello(this.#helloOf(host)));
+    for (const [kernel, group] of this.groups)
+      for (const [member, { host: at, process }] of group.members)
+        if (at === host && process === 'starting') this.#back(kernel, group, member);
+  }
+
+  /** The agent is there again, its process and what that ran are not. */
+  #back(kernel: string, group: FakeGroup, member: number): void {
+    setTimeout(() => this.#started(kernel, member), this.startMs);
+    const start = group.log.running?.start;
+    if (start === undefined || start.executor !== member || group.run !== undefined) return;
+    this.#abort(kernel, start, 'executor-died');
+  }
+
+  #abort(kernel: string, { cell, attempt, epoch }: StartEntry, reason: AbortReason): void {
+    const message = 'the kernel process died';
+    this.apply(kernel, { v: 1, type: 'abort', cell, attempt, epoch, reason, message });
   }
 
   /** The host and all that runs on it is lost. */
@@ -268,15 +284,12 @@ export class FakeAgents implements Agents {
   die(kernel: string, reason: AbortReason = 'executor-died'): void {
     const group = this.groups.get(kernel)!;
     const { executor } = group.log;
-    const member = group.members.get(executor)!;
+    const member = group.members.get(executor);
+    if (member === undefined || !this.#hears(member.host)) return;
     member.process = 'starting';
     this.#tellGateway(member.host, { t: 'process-died', kernel, member: executor, exit: '9' });
     const start = group.run?.start;
-    if (start !== undefined) {
-      const { cell, attempt, epoch } = start;
-      const message = 'the kernel process died';
-      this.apply(kernel, { v: 1, type: 'abort', cell, attempt, epoch, reason, message });
-    }
+    if (start !== undefined) this.#abort(kernel, start, reason);
     setTimeout(() => this.#started(kernel, executor), 30);
   }
 
