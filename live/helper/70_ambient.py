@@ -58,7 +58,8 @@ def capture_ambient():
     for name, take, give, early in ADAPTERS:
         try:
             value = take()
-            if value is ABSENT or value == AMBIENT.values.get(name):
+            known = AMBIENT.values.get(name)
+            if value is ABSENT or value is known or value == known:
                 continue
             units.append(ambient_unit(name, value))
             AMBIENT.values[name] = value

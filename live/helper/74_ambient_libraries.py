@@ -89,17 +89,23 @@ class PandasOptions:
 class MatplotlibSettings:
     """rcParams that are data; with the inline backend also IPython's side of it."""
 
+    # The values at the last look, and what it gave.
+    seen = [None, {}]
+
     @staticmethod
     def take():
         matplotlib = loaded('matplotlib')
         if matplotlib is None or not hasattr(matplotlib, 'rcParams'):
             return ABSENT
-        parameters = matplotlib.rcParams
-        # dict's own access: asking for the backend would choose one.
-        values = {key: dict.__getitem__(parameters, key) for key in dict.keys(parameters)}
-        # Lists are copied: a cell may change them in place.
-        return {key: list(value) if isinstance(value, list) else value
-                for key, value in values.items() if is_plain(value)}
+        # dict's own access: asking for the backend would choose one. Lists are copied, a cell may
+        # change them in place.
+        values = [tuple(value) if type(value) is list else value
+                  for value in dict.values(matplotlib.rcParams)]
+        if values != MatplotlibSettings.seen[0]:
+            settings = zip(dict.keys(matplotlib.rcParams), values)
+            plain = {key: value for key, value in settings if is_plain(value)}
+            MatplotlibSettings.seen = [values, plain]
+        return MatplotlibSettings.seen[1]
 
     @staticmethod
     def give(value):
