@@ -94,6 +94,14 @@ def collect_record():
     return name
 
 
+def remove_names():
+    """Names that no record has told of would stay otherwise."""
+    user_ns = HELPER.shell.user_ns
+    for name, value in list(user_ns.items()):
+        if name.strip('_') and REGISTRY.carries(name, value):
+            del user_ns[name]
+
+
 def apply_update(update):
     """A StateUpdate of agent/kernel/runtime.ts; gives an ApplyResult."""
     LOADED_PACKAGES.look()
@@ -103,6 +111,7 @@ def apply_update(update):
     with HELPER.lock, no_interrupts(), no_output():
         if update['reset']:
             reset_ambient()
+            remove_names()
         failed = apply_ambient(units, early=True)
         result = apply_state(HELPER.shell.user_ns, update, REGISTRY, read_blob)
         failed += result['failed']

@@ -10,6 +10,8 @@ each scenario with what it gave. A scenario is blocks of a command, its code, `-
   look              the same on the executor
   collect           what changed between cells, applied; prints the names in it
   swap              the standby becomes the executor
+  again             the standby's process is started again, from the table of units
+  reset             the standby is brought from whatever it has to that table
   status WORD…      these fields of nbos_status of the executor
   quota BYTES       of the executor's state
   wait SECONDS
@@ -47,6 +49,7 @@ class Kernel:
     """One ipykernel with the helper in it."""
 
     def __init__(self, home, blobs, work):
+        self.home = home
         self.directory = os.path.join(home, 'k')
         self.blobs = blobs
         self.work = work
@@ -145,16 +148,20 @@ class Pair:
         work = os.path.join(self.home, 'work')
         os.makedirs(blobs)
         os.makedirs(work)
-        self.kernels = []
-        for name in ('a', 'b'):
-            folder = os.path.join(self.home, name)
-            os.makedirs(folder)
-            self.kernels.append(Kernel(folder, blobs, work))
+        self.blobs, self.work = blobs, work
+        # unit id -> unit, as the log has it.
+        self.table = {}
+        self.kernels = [self.start('a'), self.start('b')]
         for kernel in self.kernels:
             kernel.ready()
         self.count = 0
         self.cells = 0
         self.saved = []
+
+    def start(self, name):
+        folder = os.path.join(self.home, name)
+        os.makedirs(folder)
+        return Kernel(folder, self.blobs, self.work)
 
     def run(self, command, code):
         word, *rest = command.split(' ')
@@ -174,6 +181,8 @@ class Pair:
             status = executor.ask('nbos_status_request', {}, 'control')
             text = '\n'.join('%s %s' % (field, json.dumps(status[field])) for field in rest)
             return re.sub(r'process \d+', 'process N', text)
+        if word in ('again', 'reset'):
+            return self.restore(word == 'again')
         if word == 'quota':
             executor.set_up(int(rest[0]))
             return ''
@@ -211,10 +220,25 @@ class Pair:
         names = [name for unit in delta['units'] for name in unit['names'] or [unit['id']]]
         return ' '.join(sorted(names) + ['-' + unit for unit in delta['dropped']])
 
+    def restore(self, in_new_process):
+        if in_new_process:
+            self.kernels[1].stop()
+            shutil.rmtree(self.kernels[1].home)
+            self.kernels[1] = self.start(os.path.basename(self.kernels[1].home)).ready()
+        self.bring_up({'reset': True, 'units': list(self.table.values()), 'dropped': []})
+        return ''
+
     def apply(self, delta):
-        result = self.kernels[1].ask('nbos_apply_request', {
-            'reset': False, 'units': delta['units'], 'dropped': delta['dropped'],
-            'count': self.count})
+        for unit in delta['units']:
+            known = self.table.get(unit['id'])
+            assert known is None or unit['version'] > known['version'], unit['id']
+            self.table[unit['id']] = unit
+        for unit in delta['dropped']:
+            self.table.pop(unit, None)
+        self.bring_up({'reset': False, 'units': delta['units'], 'dropped': delta['dropped']})
+
+    def bring_up(self, update):
+        result = self.kernels[1].ask('nbos_apply_request', dict(update, count=self.count))
         assert result['failed'] == [], result['failed']
 
     def stop(self):
