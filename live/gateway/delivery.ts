@@ -303,7 +303,7 @@ export class Delivery {
       const next = kernel.streams.expected(member);
       if (host === undefined || next === undefined) continue;
       const seen = { t: 'outputs-seen' as const, kernel: kernel.id, upTo: next - 1 };
-      this.#options.links.tell(host, { ...seen, replied: kernel.replied });
+      this.#options.links.tell(host, { ...seen, replied: kernel.replied() });
     }
     this.#unseen.clear();
   }

@@ -118,8 +118,6 @@ export class LiveKernel {
   appliedIndex = 0;
   executed = 0;
 
-  /** last cell whose reply has left; -1 before the first */
-  replied = -1;
   /** outputs up to this one were with the clients of a gateway before this one; -1 for none */
   seenBefore = -1;
 
@@ -161,6 +159,12 @@ export class LiveKernel {
     if (executor?.ready === true) return executor;
     for (const member of this.members.values()) if (member.ready) return member;
     return undefined;
+  }
+
+  /** The replies of this cell and of all before it have left; -1 for none. */
+  replied(): number {
+    const oldestOpen = this.cells.keys().next();
+    return (oldestOpen.done === true ? this.nextCell : oldestOpen.value) - 1;
   }
 
   /** Waiting cells, oldest first. */

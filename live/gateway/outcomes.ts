@@ -360,9 +360,8 @@ export class Outcomes {
     kernel.replay.keepFrom(cell.cell);
     if (kernel.pendingInput !== undefined && kernel.running === cell)
       kernel.pendingInput = undefined;
-    kernel.replied = Math.max(kernel.replied, cell.cell);
     sendReply(this.#options.delivery, kernel, cell, entry);
-    this.#options.delivery.replied(kernel, cell.executor);
+    this.#options.delivery.replied(kernel, kernel.executor);
   }
 
   /** The same again, to one who asks again. */

@@ -156,7 +156,8 @@ export class Recovery {
     });
     if (kernel.pinned.length > 0)
       loop.post({ kind: 'session-pinned', session: kernel.session, pinned: true });
-    this.#takeDecided(kernel, best, this.#takeOutputs(kernel, reports));
+    this.#takeOutputs(kernel, reports);
+    this.#takeDecided(kernel, best, repliedIn(reports));
     for (const open of best.open.toSorted((a, b) => a.submit.cell - b.submit.cell))
       this.#takeOpen(kernel, open, adopted);
   }
@@ -197,24 +198,19 @@ export class Recovery {
       });
   }
 
-  /**
-   * What the clients of the gateway before this one may have missed is asked for again. Returns the
-   * last cell whose reply they had, where that is known.
-   */
-  #takeOutputs(kernel: LiveKernel, reports: readonly Report[]): number | undefined {
+  /** What the clients of the gateway before this one may have missed is asked for again. */
+  #takeOutputs(kernel: LiveKernel, reports: readonly Report[]): void {
     const executor = kernel.members.get(kernel.executor);
     const own = reports.find(({ report }) => report.member === kernel.executor)?.report;
-    if (own === undefined || executor === undefined) return undefined;
-    const { first, next, seen, replied } = own.outputs;
+    if (own === undefined || executor === undefined) return;
+    const { first, next, seen } = own.outputs;
     kernel.seenBefore = seen;
-    if (replied !== undefined) kernel.replied = replied;
     kernel.streams.last = next - 1;
     // A page that is loaded anew wants all of the running cell, not only what was not seen.
     const runs = own.open.some(({ attempt }) => attempt > 0);
     const from = runs ? first : Math.max(first, seen + 1);
     kernel.streams.expect(executor.member, from);
     if (next > from) this.#options.delivery.resend(kernel, executor.member, from);
-    return replied;
   }
 
   #takeDecided(kernel: LiveKernel, best: KernelReport, replied: number | undefined): void {
@@ -290,6 +286,12 @@ export class Recovery {
     const run = { session, cell: cell.cell, replica, submittedAt, need, attempt: 1 };
     loop.post({ kind: 'execution-adopted', ...run, devices: bits });
   }
+}
+
+/** Last cell whose reply clients had, where some host was told. */
+function repliedIn(reports: readonly Report[]): number | undefined {
+  const told = reports.flatMap(({ report: { outputs } }) => outputs.replied ?? []);
+  return told.length === 0 ? undefined : Math.max(...told);
 }
 
 function kernelOf(best: KernelReport): LiveKernel {
