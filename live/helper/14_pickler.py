@@ -361,6 +361,9 @@ class SlowCodeWatch:
             if frame.f_globals is not ours and frame.f_globals.get('__name__') != 'pickle':
                 outermost = frame
             frame = frame.f_back
+        if frame is None:
+            # the work is on another thread
+            outermost = None
         if outermost is None or outermost is not self.frame:
             self.frame, self.since = outermost, time.monotonic()
         elif time.monotonic() - self.since >= self.seconds * 0.75:
