@@ -11,6 +11,7 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { NbosError } from '../../core/errors.ts';
+import { inDiskTurn } from './disk-turns.ts';
 
 /** What is remembered of a blob beside its file. */
 interface Known {
@@ -99,7 +100,7 @@ export class BlobFiles {
       if (known.durable) continue;
       const file = await open(this.path(kernel, hash), 'r+');
       try {
-        await file.datasync();
+        await inDiskTurn(() => file.datasync());
       } catch (error) {
         throw diskError((error as Error).message, this.path(kernel, hash));
       } finally {
@@ -128,7 +129,7 @@ export class BlobFiles {
   ) {
     try {
       if (this.#full) throw diskError('no space left (injected)', part.path);
-      await part.file.datasync();
+      await inDiskTurn(() => part.file.datasync());
       await part.file.close();
       await this.#removing.get(`${kernel}/${hash}`);
       await rename(part.path, this.path(kernel, hash));
