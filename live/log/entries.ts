@@ -61,7 +61,7 @@ export interface CreateEntry {
 export interface SubmitEntry {
   v: 1;
   type: 'submit';
-  /** dense number within the kernel, allocated by the gateway */
+  /** counts up within the kernel, allocated by the gateway; each gateway leaves a gap before its own */
   cell: number;
   session: string;
   msgId: string;
@@ -77,8 +77,9 @@ export interface SubmitEntry {
 }
 
 /**
- * Wins when the cell is open, has no START in force, no other cell runs and `epoch` is not stale;
- * from then on the cell runs at most once. Only a YIELD of that START lets another one win.
+ * Wins when the cell is open, has no START in force, no other cell runs, `epoch` is not stale and no
+ * START had this attempt or a later one; from then on the cell runs at most once. Only a YIELD of
+ * that START lets another one win.
  */
 export interface StartEntry {
   v: 1;

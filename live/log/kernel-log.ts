@@ -94,7 +94,9 @@ export class KernelLog {
         const changed = this.#start(entry);
         const { cell, attempt, epoch, executor } = entry;
         const won = changed || sameStart(this.open.get(cell)?.start, entry);
-        return done(changed, { type: 'start', cell, attempt, epoch, executor, won });
+        const running = this.running?.submit.cell;
+        const instead = won || running === undefined ? {} : { running };
+        return done(changed, { type: 'start', cell, attempt, epoch, executor, won, ...instead });
       }
       case 'end':
         return this.#decide(index, entry, this.#mayEnd(entry));
@@ -133,8 +135,10 @@ export class KernelLog {
     return true;
   }
 
+  /** An attempt counts once: one that was yielded does not come back by a repeated proposal. */
   #start(entry: StartEntry): boolean {
-    this.nextAttempt = Math.max(this.nextAttempt, entry.attempt + 1);
+    if (entry.attempt < this.nextAttempt) return false;
+    this.nextAttempt = entry.attempt + 1;
     const cell = this.open.get(entry.cell);
     if (cell === undefined || entry.epoch < this.epoch || this.running !== undefined) return false;
     this.#enterEpoch(entry.epoch);
@@ -162,8 +166,11 @@ export class KernelLog {
   /** What never started may be aborted by anybody; what runs, only by who knows its attempt. */
   #mayAbort({ cell, attempt, epoch }: AbortEntry): boolean {
     const found = this.open.get(cell);
-    if (found === undefined || epoch < this.epoch) return false;
-    return found.start === undefined || found.start.attempt === attempt;
+    if (found === undefined) return false;
+    const { start } = found;
+    if (start === undefined) return epoch >= this.epoch;
+    // The log's epoch may be beyond its START's: waiting cells were taken back meanwhile.
+    return start.attempt === attempt && epoch >= start.epoch;
   }
 
   #decide(index: number, entry: EndEntry | AbortEntry, wins: boolean): Applied {

@@ -121,7 +121,16 @@ export type AgentNotice =
 export type AppliedEntry =
   | { type: 'create'; meta: KernelMeta }
   | { type: 'submit'; cell: number; session: string; msgId: string; duplicate: boolean }
-  | { type: 'start'; cell: number; attempt: number; epoch: number; executor: number; won: boolean }
+  | {
+      type: 'start';
+      cell: number;
+      attempt: number;
+      epoch: number;
+      executor: number;
+      won: boolean;
+      /** the cell that runs instead, when it lost to one */
+      running?: number;
+    }
   | {
       type: 'end';
       cell: number;

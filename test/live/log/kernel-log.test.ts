@@ -95,6 +95,28 @@ test('an ABORT must know the attempt that runs', () => {
   assert.is(won(fed.feed(abort(1, 0, 1))), true, 'what never started');
 });
 
+test('a running cell can be aborted by its executor after waiting ones were taken back', () => {
+  const fed = new Fed();
+  fed.feed(submitOf(0, 'x'));
+  fed.feed(start(0, 1, 1, 1));
+  fed.feed(submitOf(1, 'x'));
+  assert.is(won(fed.feed(abort(1, 0, 1001))), true);
+  assert.is(won(fed.feed(abort(0, 1, 1))), true);
+  assert.is(fed.log.open.size, 0);
+});
+
+test('a repeated START does not win again after its YIELD', () => {
+  const fed = new Fed();
+  fed.feed(submitOf(0, 'x'));
+  fed.feed(start(0, 1, 1, 1));
+  fed.feed({ v: 1, type: 'yield', cell: 0, attempt: 1, epoch: 1 });
+  assert.is(won(fed.feed(start(0, 1, 1, 1))), false);
+  assert.is(fed.log.running, undefined);
+  assert.is(won(fed.feed(start(0, 2, 2, 2))), true);
+  const { notice } = fed.feed(start(0, 3, 3, 1));
+  assert.is((notice as { running?: number }).running, 0);
+});
+
 test('a yielded cell waits for another START', () => {
   const fed = new Fed();
   fed.feed(submitOf(0, 'x'));
