@@ -42,6 +42,7 @@ export class Latencies {
   readonly #options: ReturnType<typeof numbersOf>;
   readonly #seed: number;
   readonly #commit: QuantileTable;
+  readonly #stateCommit: QuantileTable;
   readonly #modelMb: Float64Array;
   readonly #datasetMb: Float64Array;
   readonly #categories: readonly CompiledCategory[];
@@ -54,6 +55,9 @@ export class Latencies {
     this.#options = numbersOf(config);
     this.#seed = config.seed;
     this.#commit = new QuantileTable(quantiles, 'raftCommitMs');
+    const { stateCommitMs } = config;
+    this.#stateCommit =
+      stateCommitMs.length === 0 ? this.#commit : new QuantileTable(stateCommitMs, 'stateCommitMs');
     this.models = Object.keys(config.modelSizesMb);
     this.datasets = Object.keys(config.datasetSizesMb);
     this.#modelMb = sizesOf(config.modelSizesMb, 'modelSizesMb');
@@ -77,7 +81,7 @@ export class Latencies {
   raftCommitMs(replicas: number, session: number, cell: number, attempt: number): number {
     if (replicas <= 1) return 0;
     return Math.round(
-      this.#commit.at(uniform(this.#seed, STREAMS.stateCommit, session, cell, attempt)),
+      this.#stateCommit.at(uniform(this.#seed, STREAMS.stateCommit, session, cell, attempt)),
     );
   }
 

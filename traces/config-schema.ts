@@ -66,7 +66,7 @@ export function schemaOf(option: Option): z.ZodType {
     case 'name':
       return z.string(`expected ${form}`).min(1, `expected ${form}`);
     case 'quantiles':
-      return QUANTILES;
+      return isEmpty(option.default) ? QUANTILES_OR_NONE : QUANTILES;
     case 'sizes':
       return z.record(z.string(), bounded(0, MANY), `expected ${form}`);
     case 'host-types':
@@ -102,18 +102,32 @@ function moment() {
 }
 
 const QUANTILE_FORM = 'expected a list of [percent, ms] from 0 to 100 %, both rising';
-const QUANTILES = z
-  .array(z.tuple([z.number(), z.number().min(0)], QUANTILE_FORM), QUANTILE_FORM)
-  .min(2, QUANTILE_FORM)
-  .refine((points) => points[0]?.[0] === 0 && points.at(-1)?.[0] === 100, QUANTILE_FORM)
-  .refine(
-    (points) =>
-      points.every(
-        ([percent, ms], at) =>
-          at === 0 || (percent > points[at - 1]![0] && ms >= points[at - 1]![1]),
-      ),
-    QUANTILE_FORM,
-  );
+/** Empty where another option's points stand in. */
+const QUANTILES_OR_NONE = quantiles(true);
+const QUANTILES = quantiles(false);
+
+function quantiles(mayBeEmpty: boolean) {
+  return z
+    .array(z.tuple([z.number(), z.number().min(0)], QUANTILE_FORM), QUANTILE_FORM)
+    .refine(
+      (points) =>
+        (mayBeEmpty && points.length === 0) ||
+        (points.length >= 2 && points[0]?.[0] === 0 && points.at(-1)?.[0] === 100),
+      QUANTILE_FORM,
+    )
+    .refine(
+      (points) =>
+        points.every(
+          ([percent, ms], at) =>
+            at === 0 || (percent > points[at - 1]![0] && ms >= points[at - 1]![1]),
+        ),
+      QUANTILE_FORM,
+    );
+}
+
+function isEmpty(value: unknown): boolean {
+  return Array.isArray(value) && value.length === 0;
+}
 
 const GPUS = bounded(0, 1_000_000, true);
 const HOST_TYPE = z

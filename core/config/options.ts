@@ -395,6 +395,14 @@ export const OPTIONS = {
     'summary',
     'one Raft commit (p90, p95, p99 from the paper, the rest guessed); 0 for one replica',
   ),
+  stateCommitMs: structure<Quantiles>(
+    'quantiles',
+    [],
+    'latency',
+    'ms',
+    'guess',
+    "the commit of a cell's state before its reply; as raftCommitMs when empty",
+  ),
   migrationCommits: integer(
     3,
     0,

@@ -8,7 +8,7 @@ import { readRun } from '../../traces/run-folder.ts';
 import { textTable } from '../../traces/text-table.ts';
 import { fittedLatencies, stepSamples } from './fitted.ts';
 import { readJournal } from './journal.ts';
-import { recordedWork, workloadTrace } from './recorded-trace.ts';
+import { loopOf, recordedWork, workloadTrace } from './recorded-trace.ts';
 import { measure } from './write-run.ts';
 
 export interface ComparedHeadline {
@@ -46,13 +46,13 @@ export async function fidelityOf(folder: string, signal?: AbortSignal): Promise<
   const part = parts.at(-1)!;
   const work = recordedWork(part);
   const name = folder.split('/').filter(Boolean).at(-1) ?? 'live';
-  const trace = workloadTrace(work, name);
+  const loop = loopOf(work);
+  const trace = workloadTrace(work, name, loop);
   if (trace === undefined || trace.cells.count === 0)
     throw new NbosError('trace-empty', `${folder}: nobody ran a cell`, 'Replay a trace first.');
   const { summary: live, isSame, compared } = measure(part, work, name);
   const fitted = fittedLatencies(stepSamples(part));
-  // Users came when they came: their think times hold what the live system took.
-  const asLive: PartialConfig = { loop: 'open', untilMs: 0, oversize: 'drop' };
+  const asLive: PartialConfig = { loop, untilMs: 0, oversize: 'drop' };
   const config = configFor(part.policy, part.config, fitted, asLive);
   const { summary: simulated } = await simulate({ trace, policy: part.policy, config, signal });
   const headlines = HEADLINES.map(([label, column, form]) =>

@@ -1,5 +1,6 @@
 import { STEP } from '../../core/books/execution-book.ts';
 import type { PartialConfig, Quantiles } from '../../core/config/options.ts';
+import type { StartContainer } from '../../core/effects.ts';
 import { mean, quantileSorted, sortedCopy } from '../../traces/quantiles.ts';
 import { type JournalPart, replayPart } from './journal.ts';
 
@@ -10,6 +11,9 @@ export interface StepSamples {
   readonly election: number[];
   readonly stateCommit: number[];
   readonly deviceLoad: number[];
+  /** of a kernel that opens: its user waits for it before the first cell */
+  readonly openingStart: number[];
+  /** of a replica that a cell waits for */
   readonly coldStart: number[];
   readonly prewarmedStart: number[];
   readonly hostStart: number[];
@@ -26,6 +30,7 @@ export function stepSamples(part: JournalPart): StepSamples {
     election: [],
     stateCommit: [],
     deviceLoad: [],
+    openingStart: [],
     coldStart: [],
     prewarmedStart: [],
     hostStart: [],
@@ -51,8 +56,7 @@ export function stepSamples(part: JournalPart): StepSamples {
       }
       for (const effect of effects) {
         if (effect.kind === 'start-container' && effect.start !== 'same') {
-          const into = effect.start === 'cold' ? samples.coldStart : samples.prewarmedStart;
-          starts.set(effect.container, { at: event.at, into });
+          starts.set(effect.container, { at: event.at, into: startsOf(samples, effect) });
         } else if (effect.kind === 'provision-host') hosts.set(effect.host, event.at);
         else if (effect.kind === 'reply' && effect.status === 'completed')
           addSteps(samples, effect.execution.steps, effect.execution.need.gpuMillis > 0);
@@ -60,6 +64,11 @@ export function stepSamples(part: JournalPart): StepSamples {
     },
   });
   return samples;
+}
+
+function startsOf(samples: StepSamples, { start, cell }: StartContainer): number[] {
+  if (cell === -1) return samples.openingStart;
+  return start === 'cold' ? samples.coldStart : samples.prewarmedStart;
 }
 
 function addSteps(samples: StepSamples, steps: readonly number[], onDevice: boolean): void {
@@ -77,15 +86,14 @@ function addSteps(samples: StepSamples, steps: readonly number[], onDevice: bool
  * there are none.
  */
 export function fittedLatencies(samples: StepSamples): PartialConfig {
-  const commits = [...samples.election, ...samples.stateCommit];
-  const commitMs = mean(commits);
+  const { election, stateCommit } = samples;
   const deviceStartMs = mean(samples.deviceLoad);
   return {
     ...hops([...samples.gateway, ...samples.reply]),
-    ...(commits.length === 0 ? {} : { raftCommitMs: quantilesOf(commits) }),
-    ...migration(samples, commitMs),
-    ...coldStarts(samples.coldStart),
-    ...prewarmedStarts(samples.prewarmedStart),
+    ...(election.length === 0 ? {} : { raftCommitMs: quantilesOf(election) }),
+    ...(stateCommit.length === 0 ? {} : { stateCommitMs: quantilesOf(stateCommit) }),
+    ...migration(samples, mean(election)),
+    ...starts(samples),
     ...hostStarts(samples.hostStart),
     deviceStartMs: Number.isNaN(deviceStartMs) ? 0 : deviceStartMs,
     modelSizesMb: {},
@@ -127,18 +135,24 @@ function migration({ migration: moves, stateRead }: StepSamples, commitMs: numbe
   };
 }
 
-function coldStarts(samples: readonly number[]): PartialConfig {
-  const taken = samples.filter((ms) => ms > 0);
-  if (taken.length === 0) return {};
-  const logs = taken.map(Math.log);
+/**
+ * As starts that cells waited for. Where there were none, as the shortest of all: users of the live
+ * run sent their first cell when their kernel was there, and a longer start would delay it again.
+ */
+function starts({ coldStart, prewarmedStart, openingStart }: StepSamples): PartialConfig {
+  const shortest = Math.min(...openingStart, ...coldStart, ...prewarmedStart);
+  if (!Number.isFinite(shortest)) return {};
+  const cold = coldStart.length === 0 ? [shortest] : coldStart;
+  const warm = prewarmedStart.length === 0 ? [shortest] : prewarmedStart;
+  const logs = cold.map((ms) => Math.log(Math.max(1, ms)));
   const middle = mean(logs);
   const variance = mean(logs.map((each) => (each - middle) ** 2));
-  return { coldStartMedianMs: Math.exp(middle), coldStartSigma: Math.sqrt(variance) };
-}
-
-function prewarmedStarts(samples: readonly number[]): PartialConfig {
-  if (samples.length === 0) return {};
-  return { prewarmedMinMs: Math.min(...samples), prewarmedMaxMs: Math.max(...samples) };
+  return {
+    coldStartMedianMs: Math.exp(middle),
+    coldStartSigma: Math.sqrt(variance),
+    prewarmedMinMs: Math.min(...warm),
+    prewarmedMaxMs: Math.max(...warm),
+  };
 }
 
 function hostStarts(samples: readonly number[]): PartialConfig {

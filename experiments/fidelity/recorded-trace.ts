@@ -15,7 +15,8 @@ export interface RecordedCell {
   readonly need: Readonly<ResourceVector>;
   /** ms of user code; 0 until it ended */
   runMs: number;
-  completed: boolean;
+  /** -1 until it was answered */
+  repliedAt: number;
 }
 
 export interface RecordedSession {
@@ -58,7 +59,7 @@ export function recordedWork(part: JournalPart): RecordedWork {
   ): void => {
     const { session, cell, submittedAt, need } = event;
     const cells = sessions.get(session)?.cells;
-    cells?.push({ session, cell, submittedAt, need: copyVector(need), runMs: 0, completed: false });
+    cells?.push({ session, cell, submittedAt, need: copyVector(need), runMs: 0, repliedAt: -1 });
   };
   replayPart(part, {
     watch: () => undefined,
@@ -70,14 +71,15 @@ export function recordedWork(part: JournalPart): RecordedWork {
         const session = sessions.get(event.session);
         if (session !== undefined) session.closedAt = event.at;
       }
-      noteRuns(effects, sessions);
+      noteReplies(effects, event.at, sessions);
     },
   });
   return { sessions, endMs: part.events.at(-1)?.at ?? 0 };
 }
 
-function noteRuns(
+function noteReplies(
   effects: readonly Effect[],
+  at: number,
   sessions: ReadonlyMap<number, RecordedSession>,
 ): void {
   for (const effect of effects) {
@@ -86,7 +88,7 @@ function noteRuns(
     const cell = cells?.findLast(({ cell: number }) => number === effect.cell);
     if (cell === undefined) continue;
     cell.runMs = effect.execution.steps[STEP.run]!;
-    cell.completed = effect.status === 'completed';
+    cell.repliedAt = at;
   }
 }
 
@@ -177,27 +179,46 @@ function endOf({ closedAt, openedAt, cells }: RecordedSession, work: RecordedWor
   return Math.max(openedAt, end, ...cells.map(({ submittedAt, runMs }) => submittedAt + runMs));
 }
 
-/** The work as an ordinary trace, for the simulator; undefined when nobody did anything. */
-export function workloadTrace(work: RecordedWork, name: string): Trace | undefined {
+/**
+ * How the users of a run went on: after each reply (`closed`), or without waiting for it, so that
+ * cells queued up in some kernel (`open`).
+ */
+export function loopOf({ sessions }: RecordedWork): 'closed' | 'open' {
+  const isQueued = [...sessions.values()].some(({ cells }) =>
+    cells.some(({ submittedAt }, index) => {
+      const before = cells[index - 1];
+      return before !== undefined && (before.repliedAt === -1 || submittedAt < before.repliedAt);
+    }),
+  );
+  return isQueued ? 'open' : 'closed';
+}
+
+/**
+ * The work as an ordinary trace, for the simulator; undefined when nobody did anything. For the
+ * closed loop, time between a reply and the next cell is the user's and stays, but not what the
+ * live system took: there the cells of a session come as if each had been answered at once.
+ */
+export function workloadTrace(
+  work: RecordedWork,
+  name: string,
+  loop: 'closed' | 'open' = 'open',
+): Trace | undefined {
   if (work.sessions.size === 0) return undefined;
   const builder = new TraceBuilder();
   for (const session of work.sessions.values()) {
-    const { id, user, openedAt, need, gpuType } = session;
-    const handle = builder.addSession({
-      id,
-      user,
-      gpuType,
-      startMs: openedAt,
-      endMs: endOf(session, work),
-      shape: need,
+    const { id, user, openedAt, need, gpuType, cells } = session;
+    // What the live system has added to the session's time so far.
+    let delayMs = 0;
+    const times = cells.map(({ submittedAt, runMs, repliedAt }) => {
+      const submitMs = Math.max(openedAt, submittedAt - delayMs);
+      if (loop === 'closed' && repliedAt !== -1) delayMs += repliedAt - submittedAt - runMs;
+      return submitMs;
     });
-    for (const cell of session.cells)
-      builder.addCell({
-        session: handle,
-        submitMs: Math.max(openedAt, cell.submittedAt),
-        durationMs: cell.runMs,
-        shape: cell.need,
-      });
+    const endMs = endOf(session, work) - delayMs;
+    const handle = builder.addSession({ id, user, gpuType, startMs: openedAt, endMs, shape: need });
+    cells.forEach(({ runMs: durationMs, need: shape }, index) => {
+      builder.addCell({ session: handle, submitMs: times[index]!, durationMs, shape });
+    });
   }
   return builder.build({ name, source: 'a recorded journal', endMs: work.endMs });
 }

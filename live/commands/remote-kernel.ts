@@ -153,22 +153,16 @@ export class RemoteKernel {
   }
 }
 
+/** A kernel by itself first: only that request carries variables; then a session by its path. */
 async function made(
   client: AdminClient,
   { spec, env, path }: CreateRemote,
 ): Promise<{ id: string; jupyterSession: string }> {
   const post = { method: 'POST', timeoutMs: CREATE_MS };
-  const name = spec === '' ? {} : { name: spec };
-  if (path === '') {
-    const body = { ...name, env };
-    const { id } = await client.json<{ id: string }>('/api/kernels', { ...post, body });
-    return { id, jupyterSession: '' };
-  }
-  const file = path.split('/').at(-1)!;
-  const body = { path, name: file, type: 'notebook', kernel: { ...name, env } };
-  const session = await client.json<{ id: string; kernel: { id: string } }>('/api/sessions', {
-    ...post,
-    body,
-  });
-  return { id: session.kernel.id, jupyterSession: session.id };
+  const body = { ...(spec === '' ? {} : { name: spec }), env };
+  const { id } = await client.json<{ id: string }>('/api/kernels', { ...post, body });
+  if (path === '') return { id, jupyterSession: '' };
+  const named = { path, name: path.split('/').at(-1)!, type: 'notebook', kernel: { id } };
+  const session = await client.json<{ id: string }>('/api/sessions', { ...post, body: named });
+  return { id, jupyterSession: session.id };
 }

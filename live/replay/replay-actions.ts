@@ -125,10 +125,11 @@ async function play(
   const total = sessions.reduce((sum, { cells }) => sum + cells.length, 0);
   const progress = startProgress('replaying', { unit: 'cells', quiet: isSet(given, 'quiet') });
   const limitMs = numberOf(given, 'limit');
-  const signal =
-    limitMs === undefined
-      ? interruption.signal
-      : AbortSignal.any([interruption.signal, AbortSignal.timeout(limitMs)]);
+  const end = new AbortController();
+  const { signal } = end;
+  const stop = (): void => end.abort();
+  interruption.signal.addEventListener('abort', stop);
+  const limit = limitMs === undefined ? undefined : setTimeout(stop, limitMs);
   // Every session listens to it.
   setMaxListeners(0, signal);
   const player = {
@@ -149,6 +150,8 @@ async function play(
   try {
     await Promise.all(sessions.map((session) => playSession(session, player)));
   } finally {
+    clearTimeout(limit);
+    interruption.signal.removeEventListener('abort', stop);
     progress.end();
   }
   return counts;

@@ -139,9 +139,9 @@ export class FakeGateway {
         : { status: 200, value: { outputs: this.outputs[cells[2]] ?? [] } };
     if (path === '/api/kernels' && method === 'POST') return { status: 201, value: this.#made() };
     if (path === '/api/sessions' && method === 'POST')
-      return { status: 201, value: { id: `s${this.#next}`, kernel: this.#made() } };
+      return { status: 201, value: { id: `s${(body as { kernel: { id: string } }).kernel.id}` } };
     if (method === 'DELETE') {
-      this.kernels.delete(path.split('/').at(-1)!.replace(/^s/, 'k'));
+      this.kernels.delete(path.split('/').at(-1)!.replace(/^s/, ''));
       return { status: 204 };
     }
     if (path.endsWith('/interrupt')) {

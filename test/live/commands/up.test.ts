@@ -161,8 +161,8 @@ testWithPart(test, missing, 'a port that is taken, and options that cannot be', 
 
 test('without Python, or an agent without a system: what to do is said', async () => {
   const words = ['up', '--data', join(home, 'three')];
-  const bare = { ...env, PATH: join(home, 'nothing') };
-  for (const name of ['VIRTUAL_ENV', 'CONDA_PREFIX']) delete bare[name as keyof typeof bare];
+  const bare: NodeJS.ProcessEnv = { ...env, PATH: join(home, 'nothing') };
+  for (const name of ['VIRTUAL_ENV', 'CONDA_PREFIX']) delete bare[name];
   const { status, stderr } = await runNbos(words, bare, home);
   assert.is(status, 1);
   assert.match(stderr, /^python-missing: .*ipykernel/);
