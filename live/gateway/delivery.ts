@@ -63,7 +63,10 @@ export class Delivery {
   output(kernel: LiveKernel, output: NumberedOutput, message: JupyterMessage): void {
     const { member, seq, cell } = output;
     // Only one replica speaks for the kernel; what others print between cells is theirs.
-    if (member !== kernel.executor && member !== kernel.front()?.member) return;
+    if (member !== kernel.executor && member !== kernel.front()?.member) {
+      const waited = this.#waiters.get(kernel)?.some((waiter) => waiter.member === member);
+      if (waited !== true) return;
+    }
     const arrival = kernel.streams.arrive(member, seq);
     if (arrival === 'known') return;
     if (arrival === 'gap') {

@@ -200,6 +200,10 @@ export class Recovery {
 
   /** What the clients of the gateway before this one may have missed is asked for again. */
   #takeOutputs(kernel: LiveKernel, reports: readonly Report[]): void {
+    for (const { report } of reports) {
+      const { first, seen } = report.outputs;
+      kernel.streams.expect(report.member, Math.max(first, seen + 1));
+    }
     const executor = kernel.members.get(kernel.executor);
     const own = reports.find(({ report }) => report.member === kernel.executor)?.report;
     if (own === undefined || executor === undefined) return;
