@@ -49,7 +49,7 @@ export async function launchOf(host: LaunchHost, options: LaunchOptions): Promis
     ...(place === undefined ? {} : { place }),
   });
   return {
-    argv: place === undefined ? argv : [place.python, ...argv.slice(1)],
+    argv: [place?.python ?? argv[0]!, ...argv.slice(1), ...historyOf(argv)],
     env,
     cwd: await existing(cwd, workspace),
   };
@@ -74,4 +74,9 @@ async function existing(cwd: string, workspace: string): Promise<string> {
   const found = cwd === '' ? undefined : await stat(cwd).catch(() => undefined);
   if (found?.isDirectory() === true) return cwd;
   return workspace === '' ? cwd || '/' : workspace;
+}
+
+/** Its history comes from the log: a file would have what ran on this replica, and of all kernels. */
+function historyOf(argv: readonly string[]): readonly string[] {
+  return argv.includes('ipykernel_launcher') ? ['--HistoryManager.hist_file=:memory:'] : [];
 }

@@ -109,7 +109,9 @@ testWithPart(
   "nbclient's own notebooks",
   async () => {
     const words = ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-W', 'default'];
-    const only = ['-k', 'test_run_all_notebooks', 'tests/test_client.py'];
+    // One of them sets the name of the cell's file through the environment of its own kernels.
+    const which = 'test_run_all_notebooks and not Tags';
+    const only = ['-k', which, 'tests/test_client.py'];
     const settings = ['-o', 'asyncio_default_fixture_loop_scope=function'];
     const options = { env, cwd: NBCLIENT! };
     const ended = await runProgram(
