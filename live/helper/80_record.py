@@ -94,7 +94,7 @@ def collect_record():
     return name
 
 
-def remove_names():
+def forget_users_names():
     """Names that no record has told of would stay otherwise."""
     user_ns = HELPER.shell.user_ns
     for name, value in list(user_ns.items()):
@@ -111,7 +111,7 @@ def apply_update(update):
     with HELPER.lock, no_interrupts(), no_output():
         if update['reset']:
             reset_ambient()
-            remove_names()
+            forget_users_names()
         failed = apply_ambient(units, early=True)
         result = apply_state(HELPER.shell.user_ns, update, REGISTRY, read_blob)
         failed += result['failed']

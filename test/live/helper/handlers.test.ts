@@ -1,4 +1,5 @@
 // time-limit: 120 s
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -8,6 +9,8 @@ import { pythons, runPython } from './python.ts';
 const CASES = join(PROJECT_ROOT, 'test', 'live', 'helper', 'handler_cases.py');
 /** A time on machines that do other things too; `npm run bench:live` measures it alone. */
 const CAPTURE_MS = 5;
+
+const DEFINITION = /^(?:(?:async )?def |class |(?=\w+ = ))(\w+)/gm;
 
 const found = await pythons();
 const missing = found.length > 0 ? '' : 'no Python with ipykernel';
@@ -41,6 +44,18 @@ testWithPart(test, missing, 'the helper keeps to its protocol', async () => {
     const [, captureMs] = overhead_ms as [number, number];
     assert.ok(captureMs < CAPTURE_MS, `ipykernel ${ipykernel}: ${captureMs} ms for nothing`);
   }
+});
+
+test('the files of the helper, which share one dict, do not define a name twice', () => {
+  const folder = join(PROJECT_ROOT, 'live', 'helper');
+  const seen = new Map<string, string>();
+  const twice: string[] = [];
+  for (const file of readdirSync(folder).filter((name) => name.endsWith('.py')))
+    for (const [, name] of readFileSync(join(folder, file), 'utf8').matchAll(DEFINITION)) {
+      if (seen.has(name!)) twice.push(`${name} in ${seen.get(name!)} and ${file}`);
+      seen.set(name!, file);
+    }
+  assert.equal(twice, []);
 });
 
 test.run();
