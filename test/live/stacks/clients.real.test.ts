@@ -108,7 +108,7 @@ testWithPart(
   missingJupyter || (NBCLIENT ? '' : "nbclient's own tests are not there"),
   "nbclient's own notebooks",
   async () => {
-    const words = ['-m', 'pytest', '-q', '-p', 'no:cacheprovider', '-W', 'default'];
+    const words = ['-m', 'pytest', '-q', '--color=no', '-p', 'no:cacheprovider', '-W', 'default'];
     // One of them sets the name of the cell's file through the environment of its own kernels.
     const which = 'test_run_all_notebooks and not Tags';
     const only = ['-k', which, 'tests/test_client.py'];
