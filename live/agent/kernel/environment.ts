@@ -92,7 +92,8 @@ export function kernelEnvironment(options: EnvironmentOptions): Record<string, s
   if (workspace !== '') environment['PYTHONUSERBASE'] = userBase(workspace);
   if (place !== undefined) {
     environment['VIRTUAL_ENV'] = place.prefix;
-    environment['PATH'] = [...place.bins, environment['PATH'] ?? ''].join(delimiter);
+    const programs = [...place.bins, join(userBase(workspace), 'bin'), environment['PATH'] ?? ''];
+    environment['PATH'] = programs.join(delimiter);
   }
   if (userSite !== '' && workspace !== '') {
     const path = environment['PYTHONPATH'];

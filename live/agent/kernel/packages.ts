@@ -124,7 +124,7 @@ async function writePlace(prefix: string, base: Base): Promise<void> {
   ];
   await writeOnce(join(prefix, 'pyvenv.cfg'), `${config.join('\n')}\n`);
   const below = [...sites, ...(userSite === '' ? [] : [userSite])];
-  const added = below.map((folder) => `import site; site.addsitedir(${JSON.stringify(folder)})\n`);
+  const added = below.map(addingFolder);
   await writeOnce(join(packages, '_nbos_packages.py'), LOCK_MODULE);
   await writeOnce(join(packages, 'nbos_packages.pth'), [LOCK_STARTER, ...added].join(''));
   for (const name of ['pip', 'pip3']) await writeOnce(join(bin, name), PIP, 0o755);
@@ -133,8 +133,13 @@ async function writePlace(prefix: string, base: Base): Promise<void> {
   for (const name of ['python3', `python${version}`]) await linkOnce(join(bin, name), 'python');
 }
 
-const GIT_IGNORE = `# Made by NotebookOS: packages that notebooks of this folder have installed. It may be
-# deleted while no kernel runs; then they are gone.
+/** A line for a .pth file that also heeds the .pth files of `folder`. */
+function addingFolder(folder: string): string {
+  return `import site; site.addsitedir(${JSON.stringify(folder)})\n`;
+}
+
+const GIT_IGNORE = `# Made by NotebookOS: packages that notebooks of this folder have installed.
+# It may be deleted while no kernel runs; then they are gone.
 *
 `;
 

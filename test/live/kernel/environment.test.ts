@@ -62,7 +62,7 @@ test('kernels inherit what is on the list, and nothing else', () => {
   const placed = kernelEnvironment({
     ...{ outer: { ...outer, ...index }, kernel, workspace: '/w', hashSeed: 9, userSite: '', place },
   });
-  assert.is(placed['PATH'], '/w/p/bin:/v/bin:/bin');
+  assert.is(placed['PATH'], '/w/p/bin:/v/bin:/w/.nbos/python/bin:/bin');
   assert.is(placed['VIRTUAL_ENV'], '/w/p');
   assert.is(placed['PIP_INDEX_URL'], undefined);
   assert.is(placed['PIP_CERT'], '/cert');

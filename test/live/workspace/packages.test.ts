@@ -1,5 +1,6 @@
 // time-limit: 180 s
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -147,6 +148,53 @@ testWithPart(
     }
   },
 );
+
+/** Holds the lock of an environment for a second, then puts a module into it. */
+const SLOW_PIP = `
+import fcntl, os, sys, sysconfig, time
+lock = os.open(os.path.join(sys.prefix, '.lock'), os.O_RDWR | os.O_CREAT)
+fcntl.flock(lock, fcntl.LOCK_EX)
+print('held', flush=True)
+time.sleep(1)
+with open(os.path.join(sysconfig.get_path('purelib'), 'nbosslow.py'), 'w') as file:
+    file.write('x = 3')
+`;
+
+testWithPart(test, MISSING_PYTHON, 'a pip and a replica wait for a pip at work', async () => {
+  const shared = workspace('lock');
+  const executor = await kernelOf(PYTHON.path, shared);
+  const standby = await kernelOf(PYTHON.path, shared);
+  try {
+    const program = (await printed(executor, 'import sys; print(sys.executable)')).trim();
+    await atWork(program);
+    const from = performance.now();
+    assert.match(await printed(executor, '%pip --version'), /^pip \d/);
+    assert.ok(performance.now() - from > 700, 'the second pip did not wait');
+    const { delta } = await executor.run('import nbosslow as slow');
+    rmSync(
+      join(
+        program,
+        '../../lib',
+        readdirSync(join(program, '../../lib'))[0]!,
+        'site-packages/nbosslow.py',
+      ),
+    );
+    await atWork(program);
+    const { units, dropped } = delta!;
+    const taken = await standby.runtime.apply({ reset: false, units, dropped, count: 4 });
+    assert.equal(taken, { failed: [] });
+    assert.is(await printed(standby, 'print(slow.x)'), '3\n');
+  } finally {
+    await executor.stop();
+    await standby.stop();
+  }
+});
+
+/** Resolves once the slow one has the lock. */
+async function atWork(program: string): Promise<void> {
+  const child = spawn(program, ['-c', SLOW_PIP], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(child.stdout, 'data', { signal: AbortSignal.timeout(20_000) });
+}
 
 test.after(() => rmSync(scratch, { recursive: true, force: true }));
 test.run();
