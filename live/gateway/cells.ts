@@ -8,11 +8,9 @@ import type { CoreLoop } from './core-loop.ts';
 import type { Delivery } from './delivery.ts';
 import { type Cell, type ClientLink, cellKey, type LiveKernel } from './kernel.ts';
 import type { Outcomes } from './outcomes.ts';
-import type { Proposals } from './proposals.ts';
 
 export interface CellsOptions {
   loop: CoreLoop;
-  proposals: Proposals;
   delivery: Delivery;
   outcomes: Outcomes;
   log: Logger;
@@ -65,17 +63,8 @@ export class Cells {
       ...(this.#options.moveEveryCell() ? { moves: true } : {}),
     });
     // Where it could start at once, its SUBMIT has left together with its START.
-    if (!cell.proposed) this.propose(kernel, cell);
+    outcomes.accept(kernel, cell);
     outcomes.watchWaiting(kernel);
-  }
-
-  /** Has the request accepted by the kernel's log. */
-  propose(kernel: LiveKernel, cell: Cell): void {
-    if (cell.proposed) return;
-    cell.proposed = true;
-    this.#options.proposals.propose(kernel, cell.submit, (error) => {
-      this.#options.outcomes.refused(kernel, cell, error);
-    });
   }
 
   /** Takes waiting cells back, oldest first. The client hears of it once that is committed. */
@@ -95,8 +84,7 @@ export class Cells {
     for (const cell of cells) {
       if (cell.state !== 'waiting' || cell.withdrawn) continue;
       cell.withdrawn = true;
-      this.propose(kernel, cell);
-      this.#options.outcomes.abort(kernel, cell, reasonOf(cell), message);
+      this.#options.outcomes.abortWaiting(kernel, cell, reasonOf(cell), message);
     }
   }
 
@@ -169,6 +157,7 @@ export function newCell(submit: SubmitEntry, link: ClientLink | undefined): Cell
     link,
     state: 'waiting',
     proposed: false,
+    accepted: false,
     attempt: 0,
     epoch: 0,
     executor: 0,

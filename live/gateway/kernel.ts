@@ -36,6 +36,8 @@ export interface Cell {
   state: 'waiting' | 'running' | 'deciding' | 'ended' | 'aborted';
   /** SUBMIT is on its way or in the log */
   proposed: boolean;
+  /** its SUBMIT is committed, as far as we were told */
+  accepted: boolean;
   attempt: number;
   epoch: number;
   executor: number;
@@ -116,6 +118,12 @@ export class LiveKernel {
   /** member of the last START, 0 before the first */
   executor = 0;
   appliedIndex = 0;
+  /** highest index that any member told of */
+  heardIndex = 0;
+  /** cells in the log that are asked for, since a gateway before this one proposed them */
+  readonly unknown = new Set<number>();
+  /** requests that the log had before, until it is known what became of them */
+  readonly dropped: Cell[] = [];
   executed = 0;
 
   /** outputs up to this one were with the clients of a gateway before this one; -1 for none */

@@ -3,7 +3,7 @@ import type { Abort, Execute, Reply } from '../../core/effects.ts';
 import type { NbosError } from '../../core/errors.ts';
 import { REASONS } from '../../core/reasons.ts';
 import type { AbortReason } from '../log/entries.ts';
-import type { AgentNotice, AppliedEntry, KernelReport } from '../wire/messages.ts';
+import type { AgentNotice, AppliedEntry } from '../wire/messages.ts';
 import { isCounted, isFailure, stopsOnError } from './cell-request.ts';
 import { devicesOf, stepsOf } from './cell-steps.ts';
 import type { CoreLoop } from './core-loop.ts';
@@ -11,7 +11,7 @@ import type { Delivery } from './delivery.ts';
 import { type Cell, cellKey, type DecidedEntry, type LiveKernel } from './kernel.ts';
 import type { Agents } from './links.ts';
 import type { Proposals } from './proposals.ts';
-import { remember, sendReply } from './replies.ts';
+import { abortOf, remember, sendReply } from './replies.ts';
 import type { WaitNotices } from './wait-notices.ts';
 
 export interface OutcomesOptions {
@@ -27,6 +27,7 @@ export interface OutcomesOptions {
 
 type Ended = Extract<AppliedEntry, { type: 'end' }>;
 type Started = Extract<AppliedEntry, { type: 'start' }>;
+type Submitted = Extract<AppliedEntry, { type: 'submit' }>;
 
 /** How long the last outputs of a process that died may still be on their way. */
 const LAST_OUTPUTS_MS = 100;
@@ -41,6 +42,8 @@ export class Outcomes {
   readonly #executions = new Map<number, { kernel: LiveKernel; cell: Cell }>();
   /** takes waiting cells back; set once both parts are there */
   stopQueue: (kernel: LiveKernel) => void = () => undefined;
+  /** the log holds something that is not known here */
+  look: (kernel: LiveKernel) => void = () => undefined;
   /** a RESET was applied */
   onReset: (kernel: LiveKernel, index: number) => void = () => undefined;
 
@@ -57,6 +60,8 @@ export class Outcomes {
     const member = kernel?.memberOfContainer(effect.container);
     const runs = cell?.state === 'running' || cell?.state === 'deciding';
     if (kernel === undefined || cell === undefined || kernel.closing || !(member || runs)) {
+      if (kernel !== undefined && cell !== undefined && !kernel.closing)
+        this.abortWaiting(kernel, cell, 'host-lost', 'its replica was lost; nothing of it ran');
       loop.post({ kind: 'execution-failed', execution, ticket });
       return;
     }
@@ -73,12 +78,17 @@ export class Outcomes {
     else kernel.deferred = cell;
   }
 
+  /** Has the request accepted by the kernel's log. */
+  accept(kernel: LiveKernel, cell: Cell): void {
+    if (cell.proposed) return;
+    cell.proposed = true;
+    this.#options.proposals.propose(kernel, cell.submit, (error) => {
+      this.refused(kernel, cell, error);
+    });
+  }
+
   #start(kernel: LiveKernel, cell: Cell): void {
-    const { proposals } = this.#options;
-    if (!cell.proposed) {
-      cell.proposed = true;
-      proposals.propose(kernel, cell.submit, (error) => this.refused(kernel, cell, error));
-    }
+    this.accept(kernel, cell);
     cell.attempt = kernel.nextAttempt++;
     cell.epoch = ++kernel.epoch;
     if (cell.count === 0) cell.count = isCounted(cell.submit) ? ++kernel.count : kernel.count;
@@ -86,7 +96,7 @@ export class Outcomes {
     const moves = kernel.executor !== 0 && kernel.executor !== executor;
     cell.firstOutput = kernel.streams.last + 1;
     const first = moves ? { firstOutput: cell.firstOutput } : {};
-    proposals.propose(
+    this.#options.proposals.propose(
       kernel,
       { v: 1, type: 'start', cell: cell.cell, attempt, epoch, executor, count, devices, ...first },
       (error) => this.refused(kernel, cell, error),
@@ -94,7 +104,7 @@ export class Outcomes {
   }
 
   /** The running cell is decided: the next may start. */
-  #startDeferred(kernel: LiveKernel): void {
+  startDeferred(kernel: LiveKernel): void {
     const cell = kernel.deferred;
     if (cell === undefined || kernel.running !== undefined) return;
     kernel.deferred = undefined;
@@ -124,12 +134,24 @@ export class Outcomes {
     if (cell.execution === execution.slot) cell.ticket = 0;
     if (status !== 'rejected' || cell.state !== 'waiting') return;
     const { reason } = execution;
-    this.abort(kernel, cell, 'rejected', `${reason}: ${REASONS[reason]}; nothing of it ran`);
+    const text = `${reason}: ${REASONS[reason]}; nothing of it ran`;
+    this.abortWaiting(kernel, cell, 'rejected', text);
+  }
+
+  /** As `abort`, of a cell that has not started: a START that was faster keeps it. */
+  abortWaiting(kernel: LiveKernel, cell: Cell, reason: AbortReason, message: string): void {
+    this.accept(kernel, cell);
+    this.abort(kernel, cell, reason, message, 0);
   }
 
   /** Proposes the end of a cell without a result. */
-  abort(kernel: LiveKernel, cell: Cell, reason: AbortReason, message: string): void {
-    const { attempt } = cell;
+  abort(
+    kernel: LiveKernel,
+    cell: Cell,
+    reason: AbortReason,
+    message: string,
+    attempt = cell.attempt,
+  ): void {
     const epoch = attempt === 0 ? kernel.epoch : cell.epoch;
     const entry = { cell: cell.cell, attempt, epoch, reason, message };
     this.#options.proposals.propose(kernel, { v: 1, type: 'abort', ...entry });
@@ -138,28 +160,23 @@ export class Outcomes {
   /** The log does not take the request at all. */
   refused(kernel: LiveKernel, cell: Cell, error: NbosError): void {
     if (kernel.closing || !kernel.cells.has(cell.cell)) return;
-    const { attempt, epoch } = cell;
     const message = `${error.code}: ${error.message}`;
-    const entry = { cell: cell.cell, attempt, epoch, reason: 'rejected' as const, message };
-    this.#abortApplied(kernel, cell, {
-      type: 'abort',
-      won: true,
-      entry: { v: 1, type: 'abort', ...entry },
-    });
+    this.#abortApplied(kernel, cell, abortOf(cell, 'rejected', message));
   }
 
   /** Every member tells what it applies; the first one counts. */
   applied(kernel: LiveKernel, notice: Extract<AgentNotice, { t: 'applied' }>): void {
     const { index, entry, member } = notice;
+    kernel.heardIndex = Math.max(kernel.heardIndex, index);
     if (index <= kernel.appliedIndex || kernel.closing) return;
     kernel.appliedIndex = index;
     kernel.lostQuorum = false;
     switch (entry.type) {
       case 'submit':
-        if (entry.duplicate) this.#drop(kernel, entry.cell);
+        this.#submitApplied(kernel, entry);
         break;
       case 'start':
-        this.#startApplied(kernel, entry);
+        this.started(kernel, entry);
         break;
       case 'end': {
         const cell = kernel.cells.get(entry.cell);
@@ -188,40 +205,50 @@ export class Outcomes {
     else this.#abortApplied(kernel, cell, entry);
   }
 
-  /** What an agent reports anew decides cells whose notices were lost on the way. */
-  reconcile(kernel: LiveKernel, { decided, open }: KernelReport): void {
-    for (const { cell: number, entry } of decided) {
-      const cell = kernel.cells.get(number);
-      if (cell !== undefined && cell.state !== 'deciding') this.decided(kernel, cell, entry);
-    }
-    for (const { submit, attempt, executor } of open) {
-      const cell = kernel.cells.get(submit.cell);
-      if (attempt === 0 || cell?.state !== 'waiting' || cell.attempt !== attempt) continue;
-      const { epoch } = cell;
-      const start = { cell: submit.cell, attempt, epoch, executor, won: true };
-      this.#startApplied(kernel, { type: 'start', ...start });
+  #submitApplied(kernel: LiveKernel, entry: Submitted): void {
+    const { cell: number, session, msgId, duplicate } = entry;
+    const cell = kernel.cells.get(number);
+    const isOwn = cell?.submit.session === session && cell.submit.msgId === msgId;
+    if (isOwn && duplicate) this.#drop(kernel, cell);
+    else if (isOwn) cell.accepted = true;
+    else if (!duplicate && !kernel.decided.has(number)) {
+      kernel.unknown.add(number);
+      this.look(kernel);
     }
   }
 
-  /** The request was accepted before under another number: that one is answered. */
-  #drop(kernel: LiveKernel, number: number): void {
-    const cell = kernel.cells.get(number);
-    if (cell === undefined) return;
-    kernel.cells.delete(number);
+  /** The log had the request before, under another number: that one is answered. */
+  #drop(kernel: LiveKernel, cell: Cell): void {
+    kernel.cells.delete(cell.cell);
     const key = cellKey(cell.submit.session, cell.submit.msgId);
     if (kernel.known.get(key) === cell) kernel.known.delete(key);
-    this.#end(kernel, cell);
+    this.#giveUp(kernel, cell);
+    kernel.dropped.push(cell);
+    this.look(kernel);
   }
 
-  #startApplied(kernel: LiveKernel, entry: Started): void {
+  /** It ran so long ago that nobody knows its answer. */
+  answerDropped(kernel: LiveKernel, cell: Cell): void {
+    cell.attempt = 0;
+    const message = 'this request ran before, and its answer is not kept any more';
+    const entry = abortOf(cell, 'rejected', message);
+    remember(kernel, { cell, entry });
+    this.sendReply(kernel, cell, entry);
+  }
+
+  started(kernel: LiveKernel, entry: Started): void {
     kernel.epoch = Math.max(kernel.epoch, entry.epoch);
     kernel.nextAttempt = Math.max(kernel.nextAttempt, entry.attempt + 1);
     const cell = kernel.cells.get(entry.cell);
-    if (cell === undefined) return;
-    if (!entry.won) {
-      this.yielded({ kernel, cell: entry.cell, attempt: entry.attempt });
+    if (cell === undefined) {
+      if (entry.won && !kernel.decided.has(entry.cell)) this.look(kernel);
       return;
     }
+    if (!entry.won) {
+      this.#startLost(kernel, cell, entry);
+      return;
+    }
+    cell.accepted = true;
     // Another one's outputs may have been numbered meanwhile.
     if (kernel.executor !== entry.executor) kernel.streams.forget(entry.executor);
     kernel.executor = entry.executor;
@@ -233,6 +260,14 @@ export class Outcomes {
     cell.startedAt = this.#options.loop.now();
     this.#options.notices.started(kernel, cell);
     if (cell.interrupt) this.interrupt(kernel, cell);
+  }
+
+  #startLost(kernel: LiveKernel, cell: Cell, { attempt, running }: Started): void {
+    if (cell.attempt !== attempt || cell.state !== 'waiting' || cell.ticket === 0) return;
+    if (running === undefined) this.yielded({ kernel, cell: cell.cell, attempt });
+    // One that a gateway before this one started comes first.
+    else if (running !== cell.cell) kernel.deferred = cell;
+    if (running === undefined || !kernel.cells.has(running)) this.look(kernel);
   }
 
   interrupt(kernel: LiveKernel, cell: Cell): void {
@@ -266,7 +301,7 @@ export class Outcomes {
       const replyMs = loop.now() - cell.endedAt;
       if (ticket !== 0)
         loop.post({ kind: 'execution-replied', execution, ticket, stateCommitMs: 0, replyMs });
-      this.#startDeferred(kernel);
+      this.startDeferred(kernel);
     });
   }
 
@@ -276,7 +311,7 @@ export class Outcomes {
     const stops = entry.type === 'abort' && entry.entry.reason !== 'stop-on-error';
     if (stops && cell.attempt > 0 && stopsOnError(cell.submit)) this.stopQueue(kernel);
     this.#giveUp(kernel, cell);
-    this.#startDeferred(kernel);
+    this.startDeferred(kernel);
   }
 
   /** Tells core that nothing comes of it any more. */
@@ -299,24 +334,14 @@ export class Outcomes {
 
   /** The user's restart: everything that was open ends without a result. */
   #resetApplied(kernel: LiveKernel, index: number): void {
-    const message = 'the kernel was restarted';
     for (const cell of [...kernel.cells.values()]) {
-      const { attempt, epoch } = cell;
-      const entry = {
-        cell: cell.cell,
-        attempt,
-        epoch,
-        reason: 'kernel-restarted',
-        message,
-      } as const;
-      this.#decide(
-        kernel,
-        cell,
-        { type: 'abort', won: true, entry: { v: 1, type: 'abort', ...entry } },
-        'aborted',
-      );
+      // What was accepted after it, or had ended before it, is not concerned.
+      if (!cell.accepted || cell.state === 'deciding') continue;
+      const entry = abortOf(cell, 'kernel-restarted', 'the kernel was restarted');
+      this.#decide(kernel, cell, entry, 'aborted');
       this.#giveUp(kernel, cell);
     }
+    this.startDeferred(kernel);
     kernel.count = 0;
     kernel.resetDue = false;
     this.onReset(kernel, index);
@@ -332,25 +357,34 @@ export class Outcomes {
     const cells = [...kernel.cells.values()];
     for (const cell of cells.toReversed()) this.#giveUp(kernel, cell);
     for (const cell of cells) {
-      const { attempt, epoch } = cell;
-      const entry = { cell: cell.cell, attempt, epoch, reason, message };
-      this.#decide(
-        kernel,
-        cell,
-        { type: 'abort', won: true, entry: { v: 1, type: 'abort', ...entry } },
-        'aborted',
-      );
+      this.#decide(kernel, cell, abortOf(cell, reason, message), 'aborted');
     }
   }
 
   /** The agent could not take it; nothing of it ran. */
   yielded({ kernel, cell: number, attempt }: YieldedNotice): void {
     const cell = kernel.cells.get(number);
-    if (cell === undefined || cell.attempt !== attempt || cell.ticket === 0) return;
-    const { execution, ticket } = cell;
+    if (cell === undefined || cell.attempt !== attempt) return;
+    const { execution, ticket, state } = cell;
+    if (ticket === 0 && state !== 'running') return;
     cell.state = 'waiting';
     this.#end(kernel, cell);
+    if (ticket === 0) {
+      // The scheduler did not know that it ran.
+      this.resubmit(kernel, cell);
+      return;
+    }
     this.#options.loop.post({ kind: 'execution-yielded', execution, ticket });
+  }
+
+  /** The scheduler takes up a cell that it does not know and that waits. */
+  resubmit(kernel: LiveKernel, { cell, submit }: Cell): void {
+    const { loop } = this.#options;
+    const submittedAt = Math.min(loop.now(), submit.submittedAt - loop.epochMs);
+    const { session } = kernel;
+    const asked = { session, cell, submittedAt, need: submit.need, expectedMs: -1 };
+    loop.post({ kind: 'cell-submitted', ...asked });
+    this.watchWaiting(kernel);
   }
 
   #decide(kernel: LiveKernel, cell: Cell, entry: DecidedEntry, state: 'ended' | 'aborted'): void {

@@ -1,3 +1,4 @@
+import type { AbortReason } from '../log/entries.ts';
 import { abortAnswer, answerOf } from './answers.ts';
 import type { Delivery } from './delivery.ts';
 import {
@@ -35,6 +36,13 @@ export function sendReply(
     delivery.answer(kernel, asker, 'shell', message, cell.cell);
   }
   delivery.status(kernel, 'idle', header, cell.cell);
+}
+
+/** The end of a cell that no entry of the log tells of. */
+export function abortOf(cell: Cell, reason: AbortReason, message: string): DecidedEntry {
+  const { attempt, epoch } = cell;
+  const entry = { cell: cell.cell, attempt, epoch, reason, message };
+  return { type: 'abort', won: true, entry: { v: 1, type: 'abort', ...entry } };
 }
 
 /** Keeps a decided cell for those who ask again, and forgets the oldest. */

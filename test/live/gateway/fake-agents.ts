@@ -372,6 +372,13 @@ export class FakeAgents implements Agents {
   }
 }
 
+/** A host has the outputs of its own runs. */
+function numbersOf(group: FakeGroup, member: number): { first: number; next: number } {
+  const own = group.outputs.filter((output) => output.member === member);
+  const next = (own.at(-1)?.seq ?? -1) + 1;
+  return { first: own[0]?.seq ?? next, next };
+}
+
 function reportOf(kernel: string, group: FakeGroup, member: number): KernelReport {
   const { log } = group;
   const { process } = group.members.get(member)!;
@@ -392,7 +399,7 @@ function reportOf(kernel: string, group: FakeGroup, member: number): KernelRepor
     count: log.count,
     open: log.openCells(),
     decided: log.decided,
-    outputs: { first: 0, next: group.nextOutput, seen: group.seen, replied: group.replied },
+    outputs: { ...numbersOf(group, member), seen: group.seen, replied: group.replied },
     unreplicated: [],
     pinned: [],
     stateBytes: 0,
