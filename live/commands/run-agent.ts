@@ -10,6 +10,7 @@ import { startAgent } from '../agent/agent.ts';
 import type { Agent, Capacity } from '../agent/agent-options.ts';
 import { ProcessFactory } from '../agent/kernel/processes.ts';
 import { findPython } from '../agent/kernel/python.ts';
+import type { RuntimeFactory } from '../agent/kernel/runtime.ts';
 import { replicaOpener } from '../agent/open-replica.ts';
 import { AllowList, allow, keyPair, publicKeyOf } from '../wire/keys.ts';
 import type { ClusterFile } from './cluster-file.ts';
@@ -19,19 +20,17 @@ export interface AgentPlace {
   cluster: ClusterFile;
   host: { id: string; gpus: number };
   log: Logger;
+  /** what makes kernels; processes on this machine when left out */
+  runtimes?: RuntimeFactory;
 }
 
 /**
  * Starts the agent of one host of the system in a data directory.
  * @throws NbosError python-missing, key-invalid, data-locked, log-corrupt, file-unwritable
  */
-export async function runAgent({ data, cluster, host, log }: AgentPlace): Promise<Agent> {
+export async function runAgent(place: AgentPlace): Promise<Agent> {
+  const { data, cluster, host, log } = place;
   const keysFolder = join(data, 'keys');
-  const python = await findPython({
-    python: cluster.python,
-    outer: process.env,
-    cwd: cluster.workspace,
-  });
   const keys = await keyPair(keysFolder, host.id);
   await allow(keysFolder, host.id, keys.publicKey);
   const endpoint = `tcp://127.0.0.1:${cluster.linkPort}`;
@@ -43,15 +42,21 @@ export async function runAgent({ data, cluster, host, log }: AgentPlace): Promis
     keys,
     allowed: new AllowList(keysFolder),
     capacity: capacityOf(host.gpus),
-    runtimes: new ProcessFactory({
-      outer: process.env,
-      workspace: cluster.workspace,
-      userSite: python.userSite,
-      python: python.path,
-      quotaBytes: 0,
-      log,
-    }),
+    runtimes: place.runtimes ?? (await processesOf(place)),
     openReplica: replicaOpener(),
+    log,
+  });
+}
+
+async function processesOf({ cluster, log }: AgentPlace): Promise<ProcessFactory> {
+  const { workspace } = cluster;
+  const python = await findPython({ python: cluster.python, outer: process.env, cwd: workspace });
+  return new ProcessFactory({
+    outer: process.env,
+    workspace,
+    userSite: python.userSite,
+    python: python.path,
+    quotaBytes: 0,
     log,
   });
 }
