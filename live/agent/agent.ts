@@ -174,7 +174,7 @@ class RunningAgent implements Agent {
       faults: this.#faults,
       beatMs: this.#limits.beatMs,
       forwardMs: this.#limits.forwardMs,
-      onRaft: (kernel, messages) => this.#replicas?.find(kernel)?.step(messages),
+      onRaft: (kernel, messages, from) => this.#replicas?.find(kernel)?.step(messages, from),
       onForward: (kernel, entries) => this.#proposeFor(kernel, entries),
       onBlob: (from, message, frames) => this.#blobs?.take(from, message, frames),
       onDown: (down) => this.#blobs?.linkDown(down),

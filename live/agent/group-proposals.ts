@@ -158,6 +158,7 @@ export class Proposals {
 
   /** Until something changed in the group, or the next tick. */
   pause(): Promise<void> {
+    if (this.#stopped !== undefined) return Promise.resolve();
     return new Promise((resume) => this.#paused.push(resume));
   }
 

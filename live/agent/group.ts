@@ -52,6 +52,7 @@ export class Group {
   #applied: number;
   #entriesSinceSnapshot = 0;
   #bytesSinceSnapshot = 0;
+  #lastSnapshotBytes = 0;
   #pumping = false;
   #stopped = false;
   #commitTicks = 0;
@@ -127,9 +128,13 @@ export class Group {
     return this.node.config.voters.map((member) => this.#addresses.get(member) ?? '');
   }
 
-  step(messages: readonly Message[]): void {
+  /** A member that came while this one was away is first heard of by its messages. */
+  step(messages: readonly Message[], from: string): void {
     this.#guard(() => {
-      for (const message of messages) this.node.step(message);
+      for (const message of messages) {
+        if (!this.#addresses.has(message.from)) this.#addresses.set(message.from, from);
+        this.node.step(message);
+      }
     });
   }
 
@@ -330,21 +335,31 @@ export class Group {
     this.#applied = snapshot.index;
     this.#entriesSinceSnapshot = 0;
     this.#bytesSinceSnapshot = 0;
+    this.#lastSnapshotBytes = snapshot.data.length;
     this.#machine.restore(data?.state);
     this.#proposals.onRestored(snapshot.index);
   }
 
+  /** A large state is written again only after a good part of it came as entries since. */
+  get #snapshotIsDue(): boolean {
+    const { snapshotEntries, snapshotBytes } = this.#options.limits;
+    const entries = this.#entriesSinceSnapshot;
+    const bytes = this.#bytesSinceSnapshot;
+    if (bytes >= Math.max(snapshotBytes, this.#lastSnapshotBytes)) return true;
+    const worthIt = bytes * 4 >= this.#lastSnapshotBytes || entries >= snapshotEntries * 16;
+    return entries >= snapshotEntries && worthIt;
+  }
+
   async #compact(): Promise<boolean> {
-    const { snapshotEntries, snapshotBytes, keptEntries } = this.#options.limits;
-    if (this.#entriesSinceSnapshot < snapshotEntries && this.#bytesSinceSnapshot < snapshotBytes)
-      return false;
+    if (!this.#snapshotIsDue) return false;
     this.#entriesSinceSnapshot = 0;
     this.#bytesSinceSnapshot = 0;
     const { members } = this;
     const data = encodeSnapshot({ members, state: this.#machine.snapshot() });
+    this.#lastSnapshotBytes = data.length;
     const snapshot = this.node.snapshotAt(this.#applied, data);
     if (snapshot === undefined) return false;
-    const compactTo = snapshot.index - keptEntries;
+    const compactTo = snapshot.index - this.#options.limits.keptEntries;
     const identity = encodeIdentity({ ...this.#identity, members });
     const compacts = compactTo >= this.#storage.firstIndex();
     await this.#toDisk({

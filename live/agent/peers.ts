@@ -26,7 +26,7 @@ export interface PeerOptions {
   beatMs: number;
   /** ms for a forwarded proposal to be answered */
   forwardMs: number;
-  onRaft(kernel: string, messages: readonly Message[]): void;
+  onRaft(kernel: string, messages: readonly Message[], from: string): void;
   /** Proposes here, if this host leads the group. */
   onForward(kernel: string, entries: readonly LogEntry[]): Promise<ForwardAnswer>;
   onBlob(from: string, message: BlobMessage, frames: readonly Uint8Array[]): void;
@@ -243,7 +243,7 @@ export class PeerLinks implements Peers {
         return;
       case 'raft':
         for (const { kernel, messages } of unpackGroups(message.groups, frames))
-          this.#options.onRaft(kernel, messages);
+          this.#options.onRaft(kernel, messages, from);
         return;
       case 'forward':
         void this.#propose(from, message.id, message.kernel, message.entries);

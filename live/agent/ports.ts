@@ -88,7 +88,8 @@ export interface Blobs {
 export interface Replica {
   readonly kernel: string;
   readonly member: number;
-  step(messages: readonly Message[]): void;
+  /** `from`: host that sent them, where a member may be whose coming is not in the log here yet. */
+  step(messages: readonly Message[], from: string): void;
   /** One raft tick; cheap when the group rests. */
   tick(): void;
   /** A host is known gone: groups led from there do not wait for their election. */

@@ -303,8 +303,8 @@ export class KernelReplica implements Replica, GroupMachine {
     });
   }
 
-  step(messages: readonly Message[]): void {
-    this.#group.step(messages);
+  step(messages: readonly Message[], from: string): void {
+    this.#group.step(messages, from);
   }
 
   tick(): void {
