@@ -92,6 +92,14 @@ export class FakeGateway {
       return;
     }
     asked.askedAt = now;
+    // What it was not told of it finds in a report, as after a lost link.
+    const known = one.replica!.report().open.find(({ submit }) => submit.cell === cell);
+    if (known !== undefined && known.attempt > 0) {
+      const { attempt: runs, executor } = known;
+      const { epoch: since } = one.replica!.report();
+      Object.assign(asked, { state: 'running', attempt: runs, executor, epoch: since });
+      return;
+    }
     asked.state = 'asked';
     asked.attempt = ++this.#attempt;
     asked.executor = one.member;

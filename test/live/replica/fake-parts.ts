@@ -58,7 +58,12 @@ export class FakeStore {
     return {
       kernels: async () => [...this.groups.keys()],
       load: async (kernel) => structuredClone(this.groups.get(kernel)),
-      create: (kernel, group) => write(() => void this.groups.set(kernel, structuredClone(group))),
+      create: (kernel, group) =>
+        write(() => {
+          this.groups.set(kernel, structuredClone(group));
+          this.#ever.clear();
+          this.#commit = 0;
+        }),
       write: (kernel, update) => write(() => this.#update(kernel, update)),
       remove: (kernel) => write(() => void this.groups.delete(kernel)),
       close: async () => undefined,
@@ -84,7 +89,10 @@ export class FakeStore {
     }
     if (update.compactTo !== undefined)
       group.entries = group.entries.filter(({ index }) => index > update.compactTo!);
-    this.#commit = Math.max(this.#commit, group.hardState.commit);
+    while (this.#commit < group.hardState.commit) {
+      const entry = this.#ever.get(++this.#commit);
+      if (entry?.kind === 'data') this.#world.committed.set(entry.index, parseEntry(entry.data));
+    }
   }
 
   /** Committed entries that this disk ever held, compacted away or not. */
@@ -118,7 +126,7 @@ export class FakePeers implements Peers {
 
   sendRaft(to: string, _kernel: string, messages: Parameters<Replica['step']>[0]): void {
     const copy = structuredClone(messages);
-    this.#deliver(to, (host) => host.replica?.step(copy));
+    this.#deliver(to, (host) => host.replica?.step(copy, this.host));
   }
 
   forward(to: string, _kernel: string, entries: readonly LogEntry[]): Promise<ForwardAnswer> {

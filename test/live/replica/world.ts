@@ -36,6 +36,7 @@ export class World {
   now = 0;
   readonly hosts: Host[] = [];
   readonly witness: string[] = [];
+  readonly committed = new Map<number, LogEntry>();
   readonly told: { host: string; notice: AgentNotice }[] = [];
   /** links that carry nothing, as "from>to" */
   readonly cut = new Set<string>();
@@ -109,10 +110,18 @@ export class World {
     this.cut.clear();
   }
 
+  members(): MemberAddress[] {
+    return this.hosts.flatMap(({ name, member }) => (member === 0 ? [] : [{ member, host: name }]));
+  }
+
+  /** What disks hold now, and what was committed ever, also on disks that were emptied since. */
   histories(): MemberHistory[] {
-    return this.hosts.flatMap((host) =>
+    const entries = [...this.committed].map(([index, entry]) => ({ index, entry }));
+    const all = { member: 0, entries };
+    const each = this.hosts.flatMap((host) =>
       host.member === 0 ? [] : [host.store.history(host.member)],
     );
+    return [all, ...each];
   }
 
   /** Everything that runs comes to an end, so that the test can. */
@@ -169,7 +178,7 @@ export class Host {
   }
 
   #first(): MemberAddress[] {
-    return this.world.hosts.map(({ name, member }) => ({ member, host: name }));
+    return this.world.members();
   }
 
   /** The agent is killed: its process ends with it, its disk stays. */
@@ -181,6 +190,15 @@ export class Host {
     this.replica?.stop('leave').catch(() => undefined);
     this.replica = undefined;
     this.python = undefined;
+  }
+
+  /** Its replica was moved away, and everything of it is removed. */
+  leave(): void {
+    this.kill();
+    this.up = true;
+    this.member = 0;
+    this.store.revive();
+    this.store.groups.clear();
   }
 
   async restart(): Promise<void> {
