@@ -1,7 +1,15 @@
-// time-limit: 180 s
+// time-limit: 300 s
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
@@ -145,6 +153,23 @@ testWithPart(
     } finally {
       await executor.stop();
       await standby.stop();
+    }
+  },
+);
+
+testWithPart(
+  test,
+  MISSING_PYTHON,
+  'where nothing can be written kernels start as well',
+  async () => {
+    const shared = workspace('closed');
+    writeFileSync(join(shared, '.nbos'), '');
+    const kernel = await kernelOf(PYTHON.path, shared);
+    try {
+      const folder = execFileSync(PYTHON.path, ['-c', 'import sys; print(sys.prefix)']);
+      assert.is(await printed(kernel, 'import sys; print(sys.prefix)'), folder.toString());
+    } finally {
+      await kernel.stop();
     }
   },
 );
