@@ -1,6 +1,6 @@
 // time-limit: 240 s
 
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -10,10 +10,10 @@ import * as assert from 'uvu/assert';
 import { runtimeFolder } from '../../../live/commands/run-agent.ts';
 import { ended } from '../../cli/nbos.ts';
 import { testWithPart } from '../../skip.ts';
-import { PROGRAM_WORDS, refuses, runNbos, works } from './run-nbos.ts';
+import { refuses, runNbos, works } from './run-nbos.ts';
+import { startNbos, stopNbos, whyNoKernel } from './started.ts';
 
 const test = suite('nbos up');
-const READY_MS = 60_000;
 
 /** A home of its own, so that tests find their systems only. */
 let home: string;
@@ -26,45 +26,9 @@ test.before(() => {
 });
 test.after(() => rmSync(home, { recursive: true, force: true }));
 
-interface Started {
-  child: ChildProcess;
-  url: string;
-  end: ReturnType<typeof ended>;
-}
-
-async function start(words: readonly string[]): Promise<Started> {
-  const child = spawn(process.execPath, [...PROGRAM_WORDS, ...words], {
-    env,
-    cwd: home,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const end = ended(child);
-  const url = await new Promise<string>((resolve, reject) => {
-    const late = setTimeout(() => reject(new Error('not ready')), READY_MS);
-    let seen = '';
-    child.stdout!.on('data', (piece: Buffer) => {
-      seen += piece;
-      const ready = /^ready (\S+)$/m.exec(seen);
-      if (ready === null) return;
-      clearTimeout(late);
-      resolve(ready[1]!);
-    });
-    void end.then(({ stderr }) => reject(new Error(stderr)));
-  });
-  return { child, url, end };
-}
-
-async function stop({ child, end }: Started): Promise<void> {
-  child.kill('SIGINT');
-  const { status, stderr } = await end;
-  assert.is(status, 0, stderr);
-}
-
-async function whyNoKernel(): Promise<string> {
-  const child = spawn('python3', ['-c', 'import ipykernel, jupyter_client'], { stdio: 'ignore' });
-  return (await ended(child)).status === 0 ? '' : 'no python3 with ipykernel and jupyter_client';
-}
 const missing = await whyNoKernel();
+const start = (words: readonly string[]) => startNbos(words, env, home);
+const stop = stopNbos;
 
 const CLIENT = `
 import jupyter_client
