@@ -111,6 +111,27 @@ function eventOf(core: Core, command: string): Event {
       return { kind: `container-${word}`, at, container: id };
     case 'joined':
       return { kind: 'replica-joined', at, container: id, migrationMs: 0, stateReadMs: 0 };
+    case 'yielded':
+      return { kind: 'execution-yielded', ...ticketed() };
+    case 'released':
+      return { kind: 'execution-released', ...ticketed(), ...runParts(core, id, at) };
+    case 'replied':
+      return { kind: 'execution-replied', ...ticketed(), stateCommitMs: 0, replyMs: 0 };
+    case 'end':
+      return { kind: 'moment-ended', at };
+    case 'timer':
+      return { kind: 'timer', at, timer: first as 'scaling', key: Number(second ?? 0) };
+    default:
+      return liveEventOf(core, command);
+  }
+}
+
+/** What only a live system sends. */
+function liveEventOf(core: Core, command: string): Event {
+  const [seconds, word, first, second, third] = command.split(' ');
+  const at = Math.round(Number(seconds) * 1000);
+  const id = Number(first);
+  switch (word) {
     case 'recovering':
       return { kind: 'replica-recovering', at, container: id };
     case 'adopt':
@@ -128,18 +149,15 @@ function eventOf(core: Core, command: string): Event {
         replica: Number(second),
         host: Number(third ?? -1),
       };
-    case 'run-failed':
-      return { kind: 'execution-failed', ...ticketed() };
-    case 'yielded':
-      return { kind: 'execution-yielded', ...ticketed() };
-    case 'released':
-      return { kind: 'execution-released', ...ticketed(), ...runParts(core, id, at) };
-    case 'replied':
-      return { kind: 'execution-replied', ...ticketed(), stateCommitMs: 0, replyMs: 0 };
-    case 'end':
-      return { kind: 'moment-ended', at };
-    case 'timer':
-      return { kind: 'timer', at, timer: first as 'scaling', key: Number(second ?? 0) };
+    case 'run-failed': {
+      const execution = core.state.executions.slots[core.state.sessions[id]!.active]!;
+      return {
+        kind: 'execution-failed',
+        at,
+        execution: execution.slot,
+        ticket: execution.ticket,
+      };
+    }
     default:
       throw new Error(`no such command: ${command}`);
   }

@@ -77,9 +77,9 @@ export interface SubmitEntry {
 }
 
 /**
- * Wins when the cell is open, has no START in force, no other cell runs, `epoch` is not stale and no
- * START had this attempt or a later one; from then on the cell runs at most once. Only a YIELD of
- * that START lets another one win.
+ * Wins when the cell is open, has no START in force, no other cell runs, `epoch` is not stale and
+ * no START had this attempt or a later one; from then on the cell runs at most once. Only a YIELD
+ * of that START lets another one win.
  */
 export interface StartEntry {
   v: 1;
