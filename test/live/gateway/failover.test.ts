@@ -120,7 +120,10 @@ test('all replicas on busy hosts: one moves, and the cell runs there', async () 
   const clients = others.map((id, index) => new Client(`o${index}`).attach(kit.brain, id));
   // Three cells take the hosts of the kernel, as far as core places them there.
   for (const each of clients) each.run('hang');
-  await until(() => kit.agents.runs.size === 5, 'all four hosts are busy');
+  await until(
+    () => others.every((other) => kit.brain.table.get(other)!.running !== undefined),
+    'all four hosts are busy',
+  );
   const id = client.run('print 1');
   const free = others.find((other) => !before.includes(executorHost(other)))!;
   await kit.brain.kernels.interrupt(free);

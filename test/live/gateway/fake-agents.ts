@@ -13,36 +13,11 @@ import type {
   GatewayRequest,
   KernelReport,
 } from '../../../live/wire/messages.ts';
+import { type FakeGroup, type FakeOutput, reportOf } from './fake-group.ts';
 
 const NO_CHANGE: Delta = { units: [], dropped: [], unreplicated: [], pinned: [], stateBytes: 0 };
 const BEAT_MS = 20;
 const GPUS = 2;
-
-interface FakeMember {
-  host: string;
-  process: 'starting' | 'ready';
-}
-
-interface FakeOutput {
-  seq: number;
-  member: number;
-  cell: number;
-  attempt: number;
-  message: JupyterMessage;
-}
-
-interface FakeGroup {
-  log: KernelLog;
-  index: number;
-  members: Map<number, FakeMember>;
-  /** members as the log has them, on any host */
-  addresses: Map<number, string>;
-  nextOutput: number;
-  outputs: FakeOutput[];
-  seen: number;
-  replied: number;
-  run: { start: StartEntry; end: (failed: boolean) => void } | undefined;
-}
 
 /**
  * Agents in memory: one true log for each kernel, hosts that can be cut off, and kernels that know
@@ -370,38 +345,4 @@ export class FakeAgents implements Agents {
     });
     this.#tellGateway(host, { t: 'from-kernel', kernel, member, channel }, framesOf(reply));
   }
-}
-
-/** A host has the outputs of its own runs. */
-function numbersOf(group: FakeGroup, member: number): { first: number; next: number } {
-  const own = group.outputs.filter((output) => output.member === member);
-  const next = (own.at(-1)?.seq ?? -1) + 1;
-  return { first: own[0]?.seq ?? next, next };
-}
-
-function reportOf(kernel: string, group: FakeGroup, member: number): KernelReport {
-  const { log } = group;
-  const { process } = group.members.get(member)!;
-  return {
-    kernel,
-    member,
-    role: member === [...group.members.keys()][0] ? 'leader' : 'follower',
-    applied: log.applied,
-    process,
-    pid: 1,
-    meta: log.meta!,
-    members: [...group.addresses].map(([each, host]) => ({ member: each, host })),
-    leader: 1,
-    epoch: log.epoch,
-    executor: log.executor,
-    nextCell: log.nextCell,
-    nextAttempt: log.nextAttempt,
-    count: log.count,
-    open: log.openCells(),
-    decided: log.decided,
-    outputs: { ...numbersOf(group, member), seen: group.seen, replied: group.replied },
-    unreplicated: [],
-    pinned: [],
-    stateBytes: 0,
-  };
 }
