@@ -11,6 +11,7 @@ import type { Delta, Unit } from '../../../live/log/entries.ts';
  *     --- fails [reached=a,b]     the same, and the cell raises
  *     --- check                   code that must pass on the standby and on a late joiner
  *     --- here                    code that must pass on the executor
+ *     --- compare f()             an expression that gives equal text on all sides
  *     --- sent a b                names of all units in the last delta, `-` for none
  *     --- units a b | c           each group is one unit now
  *     --- unreplicated name: part of the reason
@@ -44,7 +45,9 @@ export function parseScenarios(text: string): Scenario[] {
       const lines: string[] = [];
       body = lines;
       const made = { op: step[1]!, rest: step[2]!, line: at + 1 };
-      scenario!.steps.push(Object.defineProperty(made as Step, 'body', { get: () => joined(lines) }));
+      scenario!.steps.push(
+        Object.defineProperty(made as Step, 'body', { get: () => joined(lines) }),
+      );
     } else body?.push(line);
   }
   return scenarios;
@@ -61,6 +64,7 @@ interface Answer {
   failed: { unit: string; names: string[]; message: string }[];
   ms: number;
   written: number;
+  value: string;
 }
 
 /** A Python process that plays one side; see state_worker.py. */
@@ -131,6 +135,7 @@ class ScenarioRun {
     if (op === 'cell' || op === 'fails') return this.cell(body, rest, op === 'fails');
     if (op === 'check') return this.check(body);
     if (op === 'here') return passes(await this.executor.ask({ op: 'check', code: body }), 'here');
+    if (op === 'compare') return this.compare(rest);
     if (op === 'sent') return same('sent', namesOf(this.last!.units), words(rest));
     if (op === 'units') return this.units(rest);
     if (op === 'unreplicated') return this.unreplicated(rest);
@@ -157,7 +162,12 @@ class ScenarioRun {
     await this.take(this.standby, delta.units, delta.dropped, false);
   }
 
-  private async take(side: Side, units: readonly Unit[], dropped: readonly string[], reset: boolean) {
+  private async take(
+    side: Side,
+    units: readonly Unit[],
+    dropped: readonly string[],
+    reset: boolean,
+  ) {
     const { failed } = await side.ask({ op: 'apply', update: { reset, units, dropped, count: 0 } });
     if (failed.length > 0) throw new Error(`not taken: ${JSON.stringify(failed)}`);
   }
@@ -166,6 +176,13 @@ class ScenarioRun {
     await this.take(this.late, [...this.table.values()], [], true);
     passes(await this.late.ask({ op: 'check', code }), 'on the late joiner');
     passes(await this.standby.ask({ op: 'check', code }), 'on the standby');
+  }
+
+  /** An expression must give equal text on all sides. */
+  private async compare(expression: string): Promise<void> {
+    const { error, value } = await this.executor.ask({ op: 'value', code: expression });
+    if (error !== '') throw new Error(error);
+    await this.check(`_found = ${expression}\nassert _found == ${JSON.stringify(value)}, _found`);
   }
 
   private units(groups: string): void {
@@ -189,7 +206,10 @@ function matches(name: string, reason: string) {
 }
 
 function words(text: string): string[] {
-  return text.split(' ').filter((word) => word !== '' && word !== '-').sort();
+  return text
+    .split(' ')
+    .filter((word) => word !== '' && word !== '-')
+    .sort();
 }
 
 function namesOf(units: readonly Unit[]): string[] {

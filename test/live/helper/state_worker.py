@@ -100,6 +100,12 @@ class Side:
     def check(self, code):
         return {'error': self.run(code)}
 
+    def value(self, code):
+        try:
+            return {'value': str(eval(code, self.names)), 'error': ''}
+        except Exception:
+            return {'value': '', 'error': traceback.format_exc()}
+
 
 def serve(commands, answers):
     side = None
