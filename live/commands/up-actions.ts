@@ -76,6 +76,7 @@ async function serveSplit(given: Arguments, load: LoadPolicy): Promise<void> {
 }
 
 function tellReady(given: Arguments, url: string, text: string): void {
+  if (interruption.signal.aborted) return;
   process.stdout.write(`ready ${url}\n`);
   if (!isSet(given, 'quiet')) process.stdout.write(`${text}\n`);
 }
