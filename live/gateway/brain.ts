@@ -18,6 +18,7 @@ import { Notices } from './notices.ts';
 import { Outcomes } from './outcomes.ts';
 import { Pools } from './pools.ts';
 import { Proposals } from './proposals.ts';
+import { Reconciler } from './reconcile.ts';
 import { Recovery } from './recovery.ts';
 import { Replicas } from './replicas.ts';
 import { Router } from './router.ts';
@@ -94,8 +95,11 @@ export class Brain {
       kernelOf: (session) => table.bySession(session),
     });
     loop.perform = (effects) => driver.perform(effects);
+    const isUp = (host: string): boolean => hosts.isUp(host);
+    const reconciler = new Reconciler({ ...parts, isUp });
+    outcomes.look = (kernel) => reconciler.look(kernel);
     this.recovery = new Recovery({
-      ...{ ...parts, replicas, driver, onNamed },
+      ...{ ...parts, replicas, driver, reconciler, onNamed },
       expected: options.hosts,
       waitMs: limits.recoveryMs,
       replicasPerKernel: config.replicas,
@@ -111,7 +115,8 @@ export class Brain {
       startMs: limits.startMs,
       kernelsPerUser: limits.kernelsPerUser,
     });
-    this.#notices = new Notices({ ...parts, replicas });
+    this.#notices = new Notices({ ...parts, replicas, recovery: this.recovery });
+    this.recovery.onNotice = (host, notice) => this.#notices.take(host, notice, []);
     this.#wire(outcomes, cells, replicas);
   }
 

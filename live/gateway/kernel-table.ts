@@ -1,10 +1,14 @@
 import type { LiveKernel } from './kernel.ts';
 
+const REMOVED_KEPT = 100_000;
+
 /** All kernels by their two names. */
 export class KernelTable {
   readonly #byId = new Map<string, LiveKernel>();
   readonly #bySession = new Map<number, LiveKernel>();
   #nextSession = 0;
+  /** ids of kernels that were shut down, the latest ones */
+  readonly #removed = new Set<string>();
 
   add(kernel: LiveKernel): void {
     this.#byId.set(kernel.id, kernel);
@@ -15,6 +19,14 @@ export class KernelTable {
   delete(kernel: LiveKernel): void {
     this.#byId.delete(kernel.id);
     this.#bySession.delete(kernel.session);
+    this.#removed.add(kernel.id);
+    if (this.#removed.size > REMOVED_KEPT)
+      this.#removed.delete(this.#removed.values().next().value!);
+  }
+
+  /** Shut down here: what a host still has of it is of no use. */
+  wasRemoved(id: string): boolean {
+    return this.#removed.has(id);
   }
 
   get(id: string): LiveKernel | undefined {

@@ -8,6 +8,7 @@ import type { LiveKernel } from './kernel.ts';
 import type { KernelTable } from './kernel-table.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { Pools } from './pools.ts';
+import type { Recovery } from './recovery.ts';
 import type { Replicas } from './replicas.ts';
 import type { Router } from './router.ts';
 
@@ -21,6 +22,7 @@ export interface NoticesOptions {
   router: Router;
   log: Logger;
   pools: Pools;
+  recovery: Recovery;
 }
 
 type Of<T extends AgentNotice['t']> = Extract<AgentNotice, { t: T }>;
@@ -49,7 +51,10 @@ export class Notices {
         return;
       default: {
         const kernel = this.#options.table.get(notice.kernel);
-        if (kernel === undefined) return;
+        if (kernel === undefined) {
+          this.#options.recovery.keep(host, notice);
+          return;
+        }
         if (notice.t === 'applied') outcomes.applied(kernel, notice);
         else if (notice.t === 'yielded') {
           outcomes.yielded({ kernel, cell: notice.cell, attempt: notice.attempt });

@@ -227,15 +227,6 @@ export class Outcomes {
     this.look(kernel);
   }
 
-  /** It ran so long ago that nobody knows its answer. */
-  answerDropped(kernel: LiveKernel, cell: Cell): void {
-    cell.attempt = 0;
-    const message = 'this request ran before, and its answer is not kept any more';
-    const entry = abortOf(cell, 'rejected', message);
-    remember(kernel, { cell, entry });
-    this.sendReply(kernel, cell, entry);
-  }
-
   started(kernel: LiveKernel, entry: Started): void {
     kernel.epoch = Math.max(kernel.epoch, entry.epoch);
     kernel.nextAttempt = Math.max(kernel.nextAttempt, entry.attempt + 1);
@@ -349,15 +340,12 @@ export class Outcomes {
 
   /** The kernel is shut down: its open cells end here. */
   close(kernel: LiveKernel): void {
-    this.#endAll(kernel, 'kernel-closed', 'the kernel was shut down');
-  }
-
-  #endAll(kernel: LiveKernel, reason: AbortReason, message: string): void {
     // Core forgets from the back, so that none starts because the one before it has ended.
     const cells = [...kernel.cells.values()];
     for (const cell of cells.toReversed()) this.#giveUp(kernel, cell);
     for (const cell of cells) {
-      this.#decide(kernel, cell, abortOf(cell, reason, message), 'aborted');
+      const entry = abortOf(cell, 'kernel-closed', 'the kernel was shut down');
+      this.#decide(kernel, cell, entry, 'aborted');
     }
   }
 
@@ -399,8 +387,8 @@ export class Outcomes {
   }
 
   /** The same again, to one who asks again. */
-  sendReply(kernel: LiveKernel, cell: Cell, entry: DecidedEntry): void {
-    sendReply(this.#options.delivery, kernel, cell, entry);
+  sendReply(...said: [LiveKernel, Cell, DecidedEntry]): void {
+    sendReply(this.#options.delivery, ...said);
   }
 
   watchWaiting(kernel: LiveKernel): void {
@@ -408,8 +396,4 @@ export class Outcomes {
   }
 }
 
-export interface YieldedNotice {
-  kernel: LiveKernel;
-  cell: number;
-  attempt: number;
-}
+export type YieldedNotice = { kernel: LiveKernel; cell: number; attempt: number };

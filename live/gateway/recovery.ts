@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { AgentHello, KernelReport, OpenCell } from '../wire/messages.ts';
+import type { AgentHello, AgentNotice, KernelReport, OpenCell } from '../wire/messages.ts';
 import { newCell } from './cells.ts';
 import type { CoreLoop } from './core-loop.ts';
 import type { Delivery } from './delivery.ts';
@@ -9,6 +9,7 @@ import { type Cell, cellKey, LiveKernel, type Member } from './kernel.ts';
 import type { KernelTable } from './kernel-table.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { Pools } from './pools.ts';
+import { decidedCell, type Reconciler } from './reconcile.ts';
 import type { Replicas } from './replicas.ts';
 import { remember } from './replies.ts';
 
@@ -19,6 +20,7 @@ export interface RecoveryOptions {
   pools: Pools;
   replicas: Replicas;
   outcomes: Outcomes;
+  reconciler: Reconciler;
   delivery: Delivery;
   driver: Driver;
   log: Logger;
@@ -28,6 +30,18 @@ export interface RecoveryOptions {
   waitMs: number;
   replicasPerKernel: number;
   onNamed: (kernel: LiveKernel) => void;
+}
+
+/** Numbers that a gateway before this one may have given out in entries that are on their way. */
+const NUMBERS_APART = 1_000;
+/** Without a majority of its hosts a kernel is waited for so long, ms; then it is shown as it is. */
+const MAJORITY_MS = 10_000;
+/** Notices of one kernel that are kept until it is known. */
+const MOST_KEPT = 10_000;
+
+interface Kept {
+  host: string;
+  notice: AgentNotice;
 }
 
 interface Report {
@@ -43,8 +57,15 @@ interface Report {
 export class Recovery {
   readonly #options: RecoveryOptions;
   readonly #early = new Map<string, AgentHello>();
+  /** reports of kernels that too few hosts have told of, by host */
+  readonly #awaited = new Map<string, Map<string, KernelReport>>();
+  /** what members of kernels that are not known yet have told since they reported */
+  readonly #kept = new Map<string, Kept[]>();
+  /** takes a notice that was kept */
+  onNotice: (host: string, notice: AgentNotice) => void = () => undefined;
   #done = false;
   #timer: NodeJS.Timeout | undefined;
+  readonly #timers = new Set<NodeJS.Timeout>();
   #resolve: () => void = () => undefined;
   readonly done: Promise<void>;
 
@@ -61,6 +82,17 @@ export class Recovery {
 
   close(): void {
     clearTimeout(this.#timer);
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+
+  /** A word on a kernel that is not known: it may be known in a moment. */
+  keep(host: string, notice: AgentNotice & { kernel: string }): void {
+    if (notice.t !== 'applied' && notice.t !== 'yielded') return;
+    const { kernel } = notice;
+    if (this.#done && !this.#awaited.has(kernel)) return;
+    const kept = this.#kept.get(kernel) ?? [];
+    this.#kept.set(kernel, kept);
+    if (kept.length < MOST_KEPT) kept.push({ host, notice });
   }
 
   /** An agent said hello, or was asked for a report. */
@@ -79,50 +111,83 @@ export class Recovery {
     clearTimeout(this.#timer);
     if (this.#done) return;
     this.#done = true;
-    const reports = [...this.#early].flatMap(([host, { kernels }]) =>
-      kernels.map((report) => ({ host, report })),
-    );
-    const byKernel = new Map<string, Report[]>();
-    for (const each of reports) {
-      const known = byKernel.get(each.report.kernel);
-      if (known === undefined) byKernel.set(each.report.kernel, [each]);
-      else known.push(each);
-    }
+    for (const [host, { kernels }] of this.#early)
+      for (const report of kernels) this.#await(host, report);
     // Oldest first, so that numbers and queues are as they were.
-    const kernels = [...byKernel.values()].sort(
-      (a, b) => a[0]!.report.meta.session - b[0]!.report.meta.session,
-    );
-    for (const known of kernels) this.#adoptSafely(known);
+    const kernels = [...this.#awaited.values()].map(reportsOf);
+    kernels.sort((a, b) => a[0]!.report.meta.session - b[0]!.report.meta.session);
+    for (const known of kernels) this.#adoptWhole(known);
+    for (const kernel of this.#kept.keys())
+      if (!this.#awaited.has(kernel)) this.#kept.delete(kernel);
     this.#options.log.info({ kernels: kernels.length, hosts: this.#early.size }, 'recovered');
     this.#early.clear();
     this.#resolve();
   }
 
+  #await(host: string, report: KernelReport): void {
+    const { kernel } = report;
+    const known = this.#awaited.get(kernel);
+    if (known === undefined) this.#awaited.set(kernel, new Map([[host, report]]));
+    else known.set(host, report);
+  }
+
+  /**
+   * Takes a kernel over once a majority of its members has told of it: fewer may not know what was
+   * accepted, nor who its members are.
+   */
+  #adoptWhole(reports: readonly Report[]): void {
+    const { kernel } = reports[0]!.report;
+    if (hasMajority(reports)) {
+      this.#adoptSafely(reports);
+      return;
+    }
+    this.#options.log.warn({ kernel, reports: reports.length }, 'too few hosts know a kernel yet');
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      const late = this.#awaited.get(kernel);
+      if (late === undefined) return;
+      this.#adoptSafely(reportsOf(late));
+      const live = this.#options.table.get(kernel);
+      if (live !== undefined) live.lostQuorum = true;
+    }, MAJORITY_MS);
+    timer.unref();
+    this.#timers.add(timer);
+  }
+
   #adoptSafely(reports: readonly Report[]): void {
+    const { kernel } = reports[0]!.report;
+    this.#awaited.delete(kernel);
     try {
       this.#adopt(reports);
     } catch (error) {
-      const { kernel } = reports[0]!.report;
       this.#options.log.error({ err: error, kernel }, 'a kernel could not be taken over');
     }
+    const kept = this.#kept.get(kernel) ?? [];
+    this.#kept.delete(kernel);
+    for (const { host, notice } of kept) this.onNotice(host, notice);
   }
 
   /** A host that comes after the others, or again. */
   #late(host: string, { kernels }: AgentHello): void {
-    const { table, replicas, outcomes, delivery, hosts } = this.#options;
+    const { table, replicas, reconciler, delivery } = this.#options;
     for (const report of kernels) {
       const kernel = table.get(report.kernel);
       if (kernel !== undefined) {
         replicas.reported(kernel, host, report);
-        outcomes.reconcile(kernel, report);
+        reconciler.take(kernel, report);
         delivery.catchUp(kernel, report);
         continue;
       }
-      // Nobody who should know it knows it: it was shut down while this host was away.
-      const others = report.members.filter((each) => each.host !== host && hosts.isUp(each.host));
-      if (others.length * 2 > report.members.length)
+      // One that was shut down while this host was away. What nobody shut down is never removed: it
+      // may be the last copy.
+      if (table.wasRemoved(report.kernel)) {
         replicas.discard(host, report.kernel, report.member);
-      else this.#adoptSafely([{ host, report }]);
+        continue;
+      }
+      const isFirst = !this.#awaited.has(report.kernel);
+      this.#await(host, report);
+      const reports = reportsOf(this.#awaited.get(report.kernel)!);
+      if (isFirst || hasMajority(reports)) this.#adoptWhole(reports);
     }
     const named = new Set(kernels.map(({ kernel }) => kernel));
     for (const kernel of table) {
@@ -133,7 +198,7 @@ export class Recovery {
 
   #adopt(reports: readonly Report[]): void {
     const { table, loop } = this.#options;
-    const best = reports.reduce((a, b) => (b.report.applied > a.report.applied ? b : a)).report;
+    const best = latestOf(reports);
     const kernel = kernelOf(best);
     this.#addMembers(kernel, best, reports);
     table.add(kernel);
@@ -219,26 +284,9 @@ export class Recovery {
 
   #takeDecided(kernel: LiveKernel, best: KernelReport, replied: number | undefined): void {
     const { seenBefore } = kernel;
-    for (const { cell: number, session, msgId, header, count, entry } of best.decided) {
-      const cell = newCell(
-        {
-          v: 1,
-          type: 'submit',
-          cell: number,
-          session,
-          msgId,
-          userId: kernel.meta.userId,
-          submittedAt: 0,
-          need: kernel.meta.need,
-          header,
-          metadata: '{}',
-          content: '{}',
-          buffers: [],
-        },
-        undefined,
-      );
-      Object.assign(cell, { proposed: true, count, executor: kernel.executor });
-      cell.attempt = entry.type === 'end' ? entry.attempt : entry.entry.attempt;
+    for (const decided of best.decided) {
+      const { cell: number, session, msgId, entry } = decided;
+      const cell = decidedCell(kernel, decided, undefined);
       if (session !== '') kernel.positions.set(session, -1);
       const lastOutput = entry.type === 'end' ? entry.lastOutput : -1;
       const missed = replied === undefined ? lastOutput > seenBefore : number > replied;
@@ -262,20 +310,18 @@ export class Recovery {
     const { loop, outcomes } = this.#options;
     const { submit, attempt, executor, devices, count } = open;
     const cell: Cell = newCell(submit, undefined);
-    Object.assign(cell, { proposed: true, attempt, executor, devices, count });
+    Object.assign(cell, { proposed: true, accepted: true, attempt, executor, devices, count });
     cell.epoch = kernel.epoch;
     kernel.cells.set(cell.cell, cell);
     kernel.known.set(cellKey(submit.session, submit.msgId), cell);
     if (submit.session !== '') kernel.positions.set(submit.session, -1);
     const { session } = kernel;
-    const submittedAt = Math.min(loop.now(), submit.submittedAt - loop.epochMs);
-    const need = submit.need;
     if (attempt === 0) {
-      const asked = { session, cell: cell.cell, submittedAt, need, expectedMs: -1 };
-      loop.post({ kind: 'cell-submitted', ...asked });
-      outcomes.watchWaiting(kernel);
+      outcomes.resubmit(kernel, cell);
       return;
     }
+    const submittedAt = Math.min(loop.now(), submit.submittedAt - loop.epochMs);
+    const { need } = submit;
     cell.state = 'running';
     cell.startedAt = loop.now();
     kernel.running = cell;
@@ -292,6 +338,22 @@ export class Recovery {
   }
 }
 
+function reportsOf(byHost: ReadonlyMap<string, KernelReport>): Report[] {
+  return Array.from(byHost, ([host, report]) => ({ host, report }));
+}
+
+function latestOf(reports: readonly Report[]): KernelReport {
+  return reports.reduce((a, b) => (b.report.applied > a.report.applied ? b : a)).report;
+}
+
+function hasMajority(reports: readonly Report[]): boolean {
+  const { members } = latestOf(reports);
+  const told = members.filter(({ member, host }) =>
+    reports.some((each) => each.host === host && each.report.member === member),
+  );
+  return told.length * 2 > members.length;
+}
+
 /** Last cell whose reply clients had, where some host was told. */
 function repliedIn(reports: readonly Report[]): number | undefined {
   const told = reports.flatMap(({ report: { outputs } }) => outputs.replied ?? []);
@@ -305,10 +367,11 @@ function kernelOf(best: KernelReport): LiveKernel {
   // Numbers of members that were removed are not known: time alone says which were never used.
   const seconds = Math.floor((Date.now() - best.meta.createdAt) / 1000);
   kernel.nextMember = Math.max(highest, best.meta.replicas + seconds) + 1;
-  kernel.nextCell = best.nextCell;
-  kernel.nextAttempt = best.nextAttempt;
+  // An entry of the gateway before may be committed yet, and must not be taken for one of ours.
+  kernel.nextCell = best.nextCell + NUMBERS_APART;
+  kernel.nextAttempt = best.nextAttempt + NUMBERS_APART;
+  kernel.epoch = best.epoch + NUMBERS_APART;
   kernel.count = best.count;
-  kernel.epoch = best.epoch;
   kernel.executor = best.executor;
   kernel.executed = best.count;
   kernel.appliedIndex = best.applied;

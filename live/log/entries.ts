@@ -61,7 +61,7 @@ export interface CreateEntry {
 export interface SubmitEntry {
   v: 1;
   type: 'submit';
-  /** counts up within the kernel, allocated by the gateway; each gateway leaves a gap before its own */
+  /** counts up within the kernel, allocated by the gateway; each one leaves a gap before its own */
   cell: number;
   session: string;
   msgId: string;
