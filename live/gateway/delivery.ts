@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { readField } from '../jupyter/fields.ts';
 import { streamNote } from '../jupyter/headers.ts';
 import type { Channel, JupyterMessage } from '../jupyter/message.ts';
 import type { KernelReport } from '../wire/messages.ts';
@@ -7,6 +8,7 @@ import type { Cell, ClientLink, LiveKernel } from './kernel.ts';
 import type { KernelClient } from './kernel-service.ts';
 import type { Agents } from './links.ts';
 import type { ReplayEntry } from './replay-buffer.ts';
+import { shownAgain } from './shown-again.ts';
 
 export interface DeliveryOptions {
   links: Agents;
@@ -75,9 +77,20 @@ export class Delivery {
     }
     // A run that was given up may go on for a moment; nothing of it is shown.
     const decided = kernel.decided.get(cell);
-    if (decided?.entry.type !== 'abort') this.broadcast(kernel, message, cell, seq);
+    if (decided?.entry.type !== 'abort') this.#show(kernel, message, cell, seq);
     if (kernel.links.size > 0) this.#saw(kernel, member);
     this.#wake(kernel, member);
+  }
+
+  #show(kernel: LiveKernel, message: JupyterMessage, cell: number, seq: number): void {
+    if (readField(message.header, 'msg_type') !== 'nbos_output') {
+      this.broadcast(kernel, message, cell, seq);
+      return;
+    }
+    const shown = shownAgain(kernel, message);
+    shown.forEach((each, at) => {
+      this.broadcast(kernel, each, cell, at === shown.length - 1 ? seq : -1);
+    });
   }
 
   /** Something is missing before this output: the agent has it. */

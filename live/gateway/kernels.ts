@@ -1,7 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import { NbosError } from '../../core/errors.ts';
-import { FoldedOutputs } from '../jupyter/folded-outputs.ts';
 import type { KernelMeta } from '../log/entries.ts';
 import { needOfGpus } from './cell-request.ts';
 import type { Cells } from './cells.ts';
@@ -24,6 +23,8 @@ import type { Outcomes } from './outcomes.ts';
 import { POOLED_HASH_SEED } from './pools.ts';
 import type { Proposals } from './proposals.ts';
 import type { Router } from './router.ts';
+
+import { outputsOfCell } from './shown-again.ts';
 
 export interface KernelsOptions {
   loop: CoreLoop;
@@ -264,10 +265,7 @@ export class Kernels implements KernelService {
     const kernel = this.#known(id);
     const cell = [...kernel.known.values()].find(({ submit }) => submit.msgId === msgId);
     if (cell === undefined) return undefined;
-    const folded = new FoldedOutputs();
-    for (const entry of kernel.replay.ofCell(cell.cell))
-      if (entry.channel === 'iopub') folded.add(entry.message);
-    return folded.outputs();
+    return outputsOfCell(kernel, cell);
   }
 
   /** A replica can be used. */

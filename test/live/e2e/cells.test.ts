@@ -2,6 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { testWithPart } from '../../skip.ts';
+import { textOf } from './notebook-client.ts';
 import { missingKernel } from './parts.ts';
 import { System } from './system.ts';
 
@@ -146,6 +147,14 @@ live('the status has the promised form', async () => {
     kernel.unreplicated.map(({ name }: { name: string }) => name),
     ['f'],
   );
+});
+
+live('nbos.output() shows the output of an earlier cell again, folded', async () => {
+  const { client } = await system.notebook();
+  await client.run('import time\nfor i in range(3):\n    print(i, end="\\r", flush=True)\n42');
+  const { outputs } = await client.run('import nbos\nnbos.output(1)');
+  const shown = outputs.filter(({ header }) => /stream|display_data/.test(header.msg_type));
+  assert.is(textOf(shown), '2\r42');
 });
 
 live('a deleted kernel is gone with its processes', async () => {
