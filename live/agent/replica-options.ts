@@ -7,7 +7,11 @@ import type { Blobs, LogStore, Peers, Tell } from './ports.ts';
 
 export interface ReplicaLimits {
   readonly group: GroupLimits;
-  /** without contact to a quorum for so long a running cell is paused; again so long: ended */
+  /**
+   * Without contact to a quorum for so long a running cell is paused; again so long: ended. Shorter
+   * than the gateway's lease of a host by a beat and what clocks differ: the cell stands still
+   * before its successor may start elsewhere.
+   */
   readonly leaseMs: number;
   /** contact must have lasted so long before a paused cell goes on */
   readonly contactMs: number;
@@ -33,7 +37,7 @@ export interface ReplicaLimits {
 
 export const REPLICA_LIMITS: ReplicaLimits = {
   group: GROUP_LIMITS,
-  leaseMs: 1_500,
+  leaseMs: 1_000,
   contactMs: 150,
   applyMs: 60_000,
   collectAfterMs: 1_000,

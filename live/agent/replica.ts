@@ -10,6 +10,7 @@ import type { ForwardAnswer, Replica } from './ports.ts';
 import { CellRunner } from './replica-cell.ts';
 import { ReplicaCollector } from './replica-collect.ts';
 import { AbortElsewhere } from './replica-elsewhere.ts';
+import { causeFault } from './replica-faults.ts';
 import { type LeaseOf, RunningLease } from './replica-fence.ts';
 import type { NewReplica, ReplicaOptions } from './replica-options.ts';
 import { OutputGate } from './replica-outputs.ts';
@@ -270,13 +271,21 @@ export class KernelReplica implements Replica, GroupMachine {
     this.#log = state === undefined ? new KernelLog() : KernelLog.from(state);
     this.#log.revision = before.revision + 1;
     this.#options.outputs.advanceTo(this.#log.lastOutput + 1);
-    const { current } = this.#runner;
-    if (current !== undefined && !this.#runnerOf().inForce(current.start)) {
-      this.#runner.decided();
-      if (current.phase !== 'preparing') this.#restartProcess();
-    } else if (before.applied > 0 && this.#log.resets !== this.#resets) this.#startOver();
+    if (before.applied > 0) this.#leaveBehind(before);
     this.#resets = this.#log.resets;
     this.#process.changed();
+  }
+
+  /** The others went on without this member: what its process did alone is not the kernel's. */
+  #leaveBehind({ executor, pinned }: KernelLog): void {
+    const { current } = this.#runner;
+    const lost = current !== undefined && !this.#runnerOf().inForce(current.start);
+    if (lost) this.#runner.decided();
+    const demoted = executor === this.member && !this.#isExecutor;
+    const differs = this.#collector.isAhead || (demoted && pinned.length > 0);
+    if (this.#log.resets !== this.#resets) this.#startOver();
+    else if ((lost && current.phase !== 'preparing') || (differs && (lost || !current)))
+      this.#restartProcess();
   }
 
   onRole({ role }: RoleStatus): void {
@@ -366,18 +375,7 @@ export class KernelReplica implements Replica, GroupMachine {
   }
 
   fault(fault: AgentFault): void {
-    switch (fault.kind) {
-      case 'kill-replica':
-        this.#process.crash('killed by a fault that was asked for');
-        break;
-      case 'fail-next':
-        this.#runner.failures++;
-        break;
-      case 'yield-next':
-        this.#runner.yields += fault.times;
-        break;
-      default:
-    }
+    causeFault(fault, this.#process, this.#runner);
   }
 
   async stop(how: 'leave' | 'purge'): Promise<void> {

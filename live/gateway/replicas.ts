@@ -82,8 +82,11 @@ export class Replicas {
     const member = this.#add(kernel, effect, false);
     try {
       if (old !== undefined) await this.#stopReplica(kernel, old);
+      if (isUnwanted(kernel, member)) return;
       const members = addresses(kernel).concat({ member: member.member, host: member.host });
       await this.#request(kernel, member, effect, members, { joins: true, niced: true });
+      if (kernel.closing) this.discard(member.host, kernel.id, member.member);
+      if (isUnwanted(kernel, member)) return;
     } catch (error) {
       this.#notStarted(kernel, member, error as NbosError);
       return;
@@ -339,6 +342,11 @@ function addresses(kernel: LiveKernel): MemberAddress[] {
   return [...kernel.members.values()]
     .filter(({ joined }) => joined)
     .map(({ member, host }) => ({ member, host }));
+}
+
+/** Shut down, or given up by core, while an agent was asked. */
+function isUnwanted(kernel: LiveKernel, { container }: Member): boolean {
+  return kernel.closing || container === -1;
 }
 
 function isLeader({ position }: Member): boolean {

@@ -2,9 +2,11 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { GROUP_LIMITS } from '../../../live/agent/group-options.ts';
+import { REPLICA_LIMITS } from '../../../live/agent/replica-options.ts';
+import { GATEWAY_LIMITS } from '../../../live/gateway/limits.ts';
 import type { MemberAddress } from '../../../live/wire/messages.ts';
 import { decisionOf, nextEpoch, notices, runCell, sound, started } from './driver.ts';
-import { Host, startOf, submitOf, World } from './world.ts';
+import { Host, startOf, submitOf, TICK_MS, World } from './world.ts';
 
 const SMALL = { group: { ...GROUP_LIMITS, snapshotEntries: 10, keptEntries: 2 } };
 
@@ -120,6 +122,13 @@ test('a cut off executor is paused, then ended, and its cell is not run again', 
   await world.close();
 });
 
+test('a cell that is cut off stands still before its host counts as lost', () => {
+  const { leaseMs, group } = REPLICA_LIMITS;
+  const { beatMs, hostLeaseMs } = GATEWAY_LIMITS;
+  assert.ok(leaseMs + beatMs + 2 * TICK_MS <= hostLeaseMs);
+  assert.ok(group.raft.electionTicks! * TICK_MS < leaseMs);
+});
+
 test('a short cut pauses the cell and lets it go on', async () => {
   const world = await started();
   const [first] = world.hosts;
@@ -183,6 +192,27 @@ test('a member that was away for long comes back by a snapshot', async () => {
   assert.is((await runCell(world, 20, 'x+=1', 3))?.type, 'end');
   await world.run(1_000);
   assert.is(world.hosts[0]!.python!.vars.get('x'), 21);
+  await sound(world);
+  await world.close();
+});
+
+test('what a former executor kept to itself while it was cut off is not told later', async () => {
+  const world = await started({ limits: SMALL });
+  const [first, second, third] = world.hosts;
+  await runCell(world, 0, 'x=1', 1);
+  world.partition('h1');
+  // A timer changes x after the cell: its STATE finds no majority.
+  first!.python!.vars.set('x', 99);
+  await world.run(2_500);
+  for (let cell = 1; cell < 20; cell++) await runCell(world, cell, `y${cell}=1`, 2 + (cell % 2));
+  await runCell(world, 20, 'z=1', 2);
+  world.heal();
+  await world.run(10_000);
+  assert.is(first!.replica!.report().count, 21);
+  assert.is(first!.python!.vars.get('x'), 1);
+  assert.is((await runCell(world, 21, 'x+=1', 1))?.type, 'end');
+  await world.run(1_000);
+  for (const { python } of [first!, second!, third!]) assert.is(python!.vars.get('x'), 2);
   await sound(world);
   await world.close();
 });

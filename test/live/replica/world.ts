@@ -13,7 +13,7 @@ import { FakeBlobs, FakeOutputs, FakePeers, FakeStore } from './fake-parts.ts';
 import { FakePython, type PythonOf } from './fake-python.ts';
 
 export const KERNEL = 'k1';
-const TICK_MS = 50;
+export const TICK_MS = 50;
 const BEAT_MS = 250;
 
 export interface WorldOptions {
