@@ -18,7 +18,7 @@ import type { State } from './state.ts';
 
 export function adoptSession(state: State, event: SessionAdopted): void {
   const { session: id, need, gpuType, replicas } = event;
-  const count = state.policy.replicated ? state.config.replicas : 1;
+  const count = event.replicaCount ?? (state.policy.replicated ? state.config.replicas : 1);
   requireThat(state.sessions[id] === undefined, `session ${id} is adopted, but known`);
   requireThat(state.policy.container === 'session', 'this policy keeps no kernels to adopt');
   requireThat(replicas.length <= count, `session ${id} has more replicas than ${count}`);
@@ -26,7 +26,7 @@ export function adoptSession(state: State, event: SessionAdopted): void {
     requireThat(state.hosts[host]?.state === 'up', `session ${id} is on host ${host}, not up`);
     requireThat(!state.containers.has(container), `container ${container} is adopted, but known`);
   }
-  const session = newSession(id, need, gpuType, event.at);
+  const session = newSession(id, need, gpuType, event.at, count);
   state.sessions[id] = session;
   state.totals.sessionsOpen++;
   state.totals.demandedGpuMillis += need.gpuMillis;

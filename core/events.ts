@@ -87,6 +87,8 @@ export interface SessionOpened {
   need: Readonly<ResourceVector>;
   /** GPU model it must have; '' is any */
   gpuType: string;
+  /** for a kernel whose state cannot be replicated: 1; else the configured number */
+  replicas?: number;
 }
 export interface SessionClosed {
   kind: 'session-closed';
@@ -155,6 +157,8 @@ export interface SessionAdopted {
   gpuType: string;
   /** by replica index; container numbers are the driver's choice, unused so far */
   replicas: readonly { container: number; host: number; state: 'ready' | 'recovering' }[];
+  /** as of `session-opened`, which was of the scheduler before */
+  replicaCount?: number;
   /** index of the last executor, -1 before the first cell */
   lastReplica: number;
   executed: number;

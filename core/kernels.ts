@@ -25,14 +25,14 @@ import { mostClaimed, noteLimited } from './subscription.ts';
 /** Gives a session's kernel its replicas, now or as soon as there are hosts for them. */
 export function openKernel(state: State, session: Session): void {
   session.kernel = 'placed';
-  session.replicas = Array.from({ length: state.config.replicas }, () => ({
+  session.replicas = Array.from({ length: session.replicaCount }, () => ({
     container: -1,
     host: -1,
     state: 'missing' as const,
     devices: 0,
     sharedDevice: -1,
   }));
-  if (state.policy.replicated) state.totals.standbyReplicas += state.config.replicas;
+  if (state.policy.replicated) state.totals.standbyReplicas += session.replicaCount;
   placeMissing(state, session);
 }
 

@@ -56,11 +56,12 @@ const HANDLERS: Handlers = {
   'host-lost': (state, { host }) => hostLost(state, host),
   'device-excluded': (state, { host, device }) => deviceExcluded(state, host, device),
   'device-restored': (state, { host, device }) => deviceRestored(state, host, device),
-  'session-opened': (state, { session: id, need, gpuType, at }) => {
+  'session-opened': (state, { session: id, need, gpuType, at, replicas }) => {
     if (state.sessions[id] !== undefined) {
       throw new NbosError('event-invalid', `session ${id} was opened twice`);
     }
-    const session = newSession(id, need, gpuType, at);
+    const count = replicas ?? state.config.replicas;
+    const session = newSession(id, need, gpuType, at, count);
     state.sessions[id] = session;
     state.totals.sessionsOpen++;
     state.totals.demandedGpuMillis += need.gpuMillis;

@@ -15,7 +15,7 @@ import { parseSettings } from './scenario-settings.ts';
  *   AT start                       the cluster starts
  *   AT host-up|host-failed|host-released|host-lost HOST
  *   AT exclude|restore HOST DEVICE
- *   AT open SESSION GPUS [cpu=MILLIS]
+ *   AT open SESSION GPUS [replicas=N]
  *   AT close SESSION
  *   AT submit SESSION CELL GPUS [ms=EXPECTED] [more] [moves]
  *   AT started|failed|lost CONTAINER
@@ -90,7 +90,10 @@ function eventOf(core: Core, command: string): Event {
     case 'restore':
       return { kind: 'device-restored', at, host: id, device: Number(second) };
     case 'open':
-      return { kind: 'session-opened', at, session: id, need: needOf(second!), gpuType: '' };
+      return {
+        ...{ kind: 'session-opened', at, session: id, need: needOf(second!), gpuType: '' },
+        ...(third?.startsWith('replicas=') ? { replicas: Number(third.slice(9)) } : {}),
+      };
     case 'close':
       return { kind: 'session-closed', at, session: id };
     case 'submit':

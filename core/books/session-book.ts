@@ -32,6 +32,8 @@ export interface Session {
   /** `idle`: no containers, by policy or reclaimed; `placed`: its replicas have or await hosts */
   kernel: 'idle' | 'placed';
   replicas: Replica[];
+  /** how many it is to have while it is placed */
+  readonly replicaCount: number;
   migrations: Migration[];
   /** execution under way, by slot; -1 for none */
   active: number;
@@ -63,6 +65,7 @@ export function newSession(
   need: Readonly<ResourceVector>,
   gpuType: string,
   at: number,
+  replicaCount: number,
 ): Session {
   return {
     id,
@@ -72,6 +75,7 @@ export function newSession(
     openedAt: at,
     kernel: 'idle',
     replicas: [],
+    replicaCount,
     migrations: [],
     active: -1,
     queue: [],

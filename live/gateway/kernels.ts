@@ -92,6 +92,7 @@ export class Kernels implements KernelService {
       session: kernel.session,
       need: meta.need,
       gpuType: meta.gpuType,
+      replicas: meta.replicas,
     });
     try {
       if (loop.core.state.sessions[kernel.session]?.kernel !== 'placed') throw tooLarge(meta);
@@ -139,7 +140,8 @@ export class Kernels implements KernelService {
       cwd,
       need: needOfGpus(gpus),
       gpuType: typeof nbos?.gpuType === 'string' ? nbos.gpuType : '',
-      replicas,
+      // State of other languages cannot be carried.
+      replicas: language === 'python' ? replicas : 1,
       hashSeed:
         this.#options.isPooled && name === usual ? POOLED_HASH_SEED : randomBytes(4).readUInt32LE(),
       stateKey: randomBytes(32).toString('hex'),

@@ -216,6 +216,7 @@ export class Recovery {
         host,
         state: member.ready ? ('ready' as const) : ('recovering' as const),
       })),
+      replicaCount: kernel.meta.replicas,
       lastReplica,
       executed: kernel.executed,
     });
