@@ -102,14 +102,16 @@ export class Admin implements AdminService {
   #replica(kernel: LiveKernel, member: Member): ReplicaStatus {
     const { position, ready, host } = member;
     const up = this.#options.brain.hosts.isUp(host);
-    const process = position?.process ?? 'starting';
+    const known = position?.process ?? 'starting';
+    // Usable is what the agent has told; its process is named with the next beat.
+    const process = ready && position !== undefined && position.pid > 0 ? 'ready' : known;
     return {
       id: replicaId(kernel, member),
       host,
       pid: up ? (position?.pid ?? 0) : 0,
       role: up ? (position?.role ?? 'follower') : 'gone',
       applied: position?.applied ?? 0,
-      process: up ? (ready ? 'ready' : process) : 'dead',
+      process: up ? process : 'dead',
     };
   }
 

@@ -48,6 +48,8 @@ export async function launchOf(host: LaunchHost, options: LaunchOptions): Promis
     userSite: place === undefined ? userSite : '',
     ...(place === undefined ? {} : { place }),
   });
+  // ipykernel ends when this parent is gone, from its very start on, before the helper is in.
+  if (argv.includes('ipykernel_launcher')) env['JPY_PARENT_PID'] = String(process.pid);
   return {
     argv: [place?.python ?? argv[0]!, ...argv.slice(1), ...historyOf(argv)],
     env,

@@ -73,7 +73,7 @@ live(
       'it runs',
       async () => (await system.kernel(id)).queue[0]?.state === 'running',
     );
-    process.kill((await executorOf(id)).pid, 'SIGKILL');
+    system.kill((await executorOf(id)).pid);
     const from = Date.now();
     const reply = await running.done;
     assert.is(reply['status'], 'error');
@@ -92,7 +92,7 @@ live('a standby is killed: unnoticed, and it comes back with the state', async (
   const { executor, replicas } = await system.kernel(id);
   const standby = replicas.find((replica) => replica.id !== executor)!;
   const running = await talking(client, 20);
-  process.kill(standby.pid, 'SIGKILL');
+  system.kill(standby.pid);
   assert.is((await running.done)['status'], 'ok');
   assert.equal(linesOf(textOf(running.outputs)), counted(20));
   await allReady(id);
@@ -107,7 +107,7 @@ live(
     const running = await talking(client, 400);
     const { host } = await executorOf(id);
     const { hosts } = await system.status();
-    process.kill(hosts.find((each) => each.id === host)!.pid, 'SIGKILL');
+    system.kill(hosts.find((each) => each.id === host)?.pid);
     const reply = await running.done;
     assert.is(reply['status'], 'error');
     const { text } = await client.run('print(kept)');
@@ -139,7 +139,7 @@ for (const deleted of [false, true]) {
         async () => (await system.kernel(id)).queue.length === 21,
       );
       const { gateway } = await system.status();
-      process.kill(gateway.pid, 'SIGKILL');
+      system.kill(gateway.pid);
       await system.until('the connection is gone', async () => client.closed !== undefined);
       if (deleted) rmSync(join(system.data, 'gateway'), { recursive: true, force: true });
       const port = new URL(system.url).port;
@@ -240,7 +240,7 @@ live('random kills: nothing accepted is lost, nothing runs twice', async () => {
       await new Promise((resolve) => setTimeout(resolve, 30 * round));
       const { replicas } = await system.kernel(id);
       const victim = replicas[round % replicas.length]!;
-      if (victim.pid > 0) process.kill(victim.pid, 'SIGKILL');
+      if (victim.pid > 0) system.kill(victim.pid);
     }
     await cell.done;
   }

@@ -135,6 +135,12 @@ export class System {
     return client;
   }
 
+  /** SIGKILL, to one process: 0 and below would be this test's own group. */
+  kill(pid: number | undefined): void {
+    if (pid === undefined || pid <= 1) throw new Error(`no process to kill: ${pid}`);
+    process.kill(pid, 'SIGKILL');
+  }
+
   /** Polls until the condition holds; its last value, or an error that names it. */
   async until<T>(what: string, ask: () => Promise<T | undefined | false>, limitMs = 15_000) {
     const end = Date.now() + limitMs;

@@ -122,7 +122,7 @@ testWithPart(
     const { kernels } = await system.status();
     assert.is(kernels.length, 1);
     const { executor, replicas } = kernels[0]!;
-    process.kill(replicas.find((replica) => replica.id === executor)!.pid, 'SIGKILL');
+    system.kill(replicas.find((replica) => replica.id === executor)?.pid);
     await runCell(1);
     await shows(1, 'now 42');
   },
