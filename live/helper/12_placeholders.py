@@ -131,15 +131,24 @@ REFUSED_PACKAGES = {
 }
 
 
+def type_name(cls, attribute='__qualname__'):
+    """A name of a class, whatever its metaclass does when asked."""
+    name = type.__getattribute__(cls, attribute)
+    return name if isinstance(name, str) else ''
+
+
+def full_name(cls):
+    return f'{type_name(cls, "__module__")}.{type_name(cls)}'
+
+
 def refusal_of(cls):
     """What to call instances of a class that cannot be carried, None when they can be."""
     if issubclass(cls, (BaseException, enum.Enum)):
         return None
     for base in cls.__mro__:
-        module = base.__module__ if isinstance(base.__module__, str) else ''
-        what = REFUSED.get(f'{module}.{base.__qualname__}')
+        what = REFUSED.get(full_name(base))
         if what is None:
-            what = REFUSED_PACKAGES.get(module.partition('.')[0])
+            what = REFUSED_PACKAGES.get(type_name(base, '__module__').partition('.')[0])
         if what is not None:
             return what
     return None
@@ -151,10 +160,10 @@ def reduce_refused(pickler, obj):
         if obj is getattr(sys, name, None):
             pickler.run.frozen.add(id(obj))
             return standard_stream, (name,)
-    if type(obj).__module__ == '_io' and obj.closed:
+    if full_name(type(obj)).startswith('_io.') and obj.closed:
         return closed_file, (type(obj).__name__, str(getattr(obj, 'name', '')))
     what = refusal_of(type(obj))
-    what = what(obj) if callable(what) else f'{what} of type {type(obj).__qualname__}'
+    what = what(obj) if callable(what) else f'{what} of type {type_name(type(obj))}'
     return pickler.placeholder(what, 'it lives in its process only')
 
 

@@ -59,6 +59,8 @@ class Pass:
         self.prints = {}
         # every dump: their temporary objects live to the end, so that ids stay unique
         self.dumps = []
+        # class id -> its declaration
+        self.declared = {}
         # unit id -> Dump, of units that changed
         self.dump_of = {}
         self.tracker = None
@@ -141,7 +143,7 @@ class ReducerOverride:
                 return NotImplemented
             if not (isinstance(value, tuple) and 2 <= len(value) <= 6 and callable(value[0])
                     and isinstance(value[1], tuple)):
-                raise TypeError(f'__reduce__ of {cls.__qualname__} gave {type(value).__name__}')
+                raise TypeError(f'__reduce__ of {type_name(cls)} gave {type(value).__name__}')
             return value
         except BaseException as error:
             # A deep structure is no fault of its objects: the deep thread tries again.
@@ -153,7 +155,7 @@ class ReducerOverride:
 
     def refused(self, obj, error):
         reason = error if isinstance(error, str) else f'{type(error).__name__}: {error}'
-        return self.placeholder(f'object of type {type(obj).__qualname__}', reason[:300])
+        return self.placeholder(f'object of type {type_name(type(obj))}', reason[:300])
 
     def placeholder(self, what, reason):
         self.findings.notes.append(f'{what}: {reason}')
@@ -281,11 +283,11 @@ def is_changing(error):
 def pickle_with(kind, run, items, careful):
     file = io.BytesIO()
     pickler = kind(run, file, careful)
-    run.watch.working = True
+    before, run.watch.working = run.watch.working, True
     try:
         pickler.dump(items)
     finally:
-        run.watch.working = False
+        run.watch.working = before
     # Plain dicts are not asked about; what only the namespace holds shows that it is inside.
     if pickler.findings.near_namespace and kind is StatePickler:
         if id(run.user_ns) in pickler.memo.copy():

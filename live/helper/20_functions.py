@@ -26,7 +26,7 @@ def classify(run, cls):
         handler = reduce_refused
     else:
         for base in cls.__mro__:
-            handler = HANDLERS_OF_BASES.get(f'{base.__module__}.{base.__qualname__}')
+            handler = HANDLERS_OF_BASES.get(full_name(base))
             if handler is not None:
                 break
     run.handlers[cls] = handler

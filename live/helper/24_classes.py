@@ -15,7 +15,7 @@ METHODS = (types.FunctionType, classmethod, staticmethod, property)
 IMMUTABLE_TYPE = 1 << 8
 NOT_ATTRIBUTES = frozenset(
     '__dict__ __weakref__ __abstractmethods__ _abc_impl __module__ __qualname__ __slots__'
-    ' __annotate_func__ __annotations_cache__ __annotate__'.split()
+    ' __annotate_func__ __annotations_cache__ __annotate__ __class__'.split()
 )
 ENUM_INTERNALS = frozenset(
     '_member_names_ _member_map_ _value2member_map_ _unhashable_values_ _member_type_'
@@ -32,10 +32,39 @@ def reduce_class(pickler, cls):
     if is_importable(cls):
         return NotImplemented
     if not cls.__flags__ & HEAP_TYPE:
-        return pickler.placeholder(f'class {cls.__qualname__}', 'it is made by an extension')
+        return pickler.placeholder(f'class {type_name(cls)}', 'it is made by an extension')
+    refused = pickler.run.registry.refused_types
     class_id = pickler.run.registry.class_id(cls)
+    if cls not in refused:
+        try:
+            declared_class(pickler.run, class_id)
+        except Exception as error:
+            refused[cls] = f'{type(error).__name__}: {error}'[:300]
+    if cls in refused and not pickler.careful:
+        # The careful way puts placeholders for its instances too.
+        raise TypeError(refused[cls])
+    if cls in refused:
+        return pickler.placeholder(f'class {type_name(cls)}', refused[cls])
     pickler.findings.classes.add(class_id)
     return class_by_id, (class_id,)
+
+
+def declared_class(run, class_id):
+    """(declaration as pickle, ids of classes in it). Raises for a class that cannot be made."""
+    if class_id not in run.declared:
+        # for the time being, should the class be met in its own declaration
+        run.declared[class_id] = (b'', set())
+        try:
+            declared = declaration_of(run.registry.class_of(class_id))
+            body, pickler = pickle_with(StatePickler, run, declared, True)
+        except BaseException:
+            del run.declared[class_id]
+            raise
+        if pickler.findings.notes:
+            del run.declared[class_id]
+            raise TypeError(pickler.findings.notes[0])
+        run.declared[class_id] = (body, pickler.findings.classes)
+    return run.declared[class_id]
 
 
 @rebuilder
@@ -68,6 +97,8 @@ def declaration_of(cls):
         'weak': '__weakref__' in vars(cls),
         'boundary': getattr(cls, '_boundary_', None),
         'orig_bases': vars(cls).get('__orig_bases__'),
+        # a property, of proxies; can be given to a class only when it is made
+        'class': vars(cls).get('__class__'),
     }
 
 
@@ -163,6 +194,8 @@ def make_class(declared):
         space['__slots__'] = declared['layout']
     if declared['orig_bases'] is not None:
         space['__orig_bases__'] = declared['orig_bases']
+    if declared['class'] is not None:
+        space['__class__'] = declared['class']
     hooked = init_subclass_hook(bases)
     # What the hook did, when the class was made for the first time, is part of the state.
     try:

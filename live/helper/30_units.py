@@ -153,17 +153,20 @@ def shown_name(run, root):
     if kind == 'n':
         return key
     cls = run.registry.class_of(key)
-    bound = run.names.get(cls.__name__) is cls
-    return cls.__name__ if bound else f'class {cls.__qualname__}'
+    name = type_name(cls, '__name__')
+    return name if run.names.get(name) is cls else f'class {type_name(cls)}'
 
 
 def finish_dump(run, dump, reasons):
     """Makes the skeleton and the hashes that say whether something changed."""
     dump.reasons = reasons
     names = [key for kind, key in dump.roots if kind == 'n']
-    classes = [
-        (key, declare(run, dump, key)) for kind, key in dump.roots if kind == 'c'
-    ]
+    classes = []
+    for kind, key in dump.roots:
+        if kind == 'c':
+            declared, referred = declared_class(run, key)
+            classes.append((key, declared))
+            dump.findings.classes |= referred
     findings = dump.findings
     dump.skeleton = pickle.dumps({
         'v': SKELETON_FORMAT,
@@ -182,13 +185,6 @@ def finish_dump(run, dump, reasons):
         if place not in run.prints:
             run.prints[place] = tracker.fingerprint(*place, view)[1]
         dump.hashes.append(run.prints[place])
-
-
-def declare(run, dump, class_id):
-    declared = declaration_of(run.registry.class_of(class_id))
-    body, pickler = pickle_with(StatePickler, run, declared, True)
-    dump.findings.classes |= pickler.findings.classes
-    return bytes(body)
 
 
 def is_as_known(dump, record):
@@ -217,7 +213,8 @@ def join(run, dumps):
     for at, dump in enumerate(dumps):
         for kind, key in dump.roots:
             value = run.names.get(key) if kind == 'n' else None
-            if isinstance(value, type):
+            # not isinstance, which asks lazy proxies for their class
+            if issubclass(type(value), type):
                 class_root = ('c', run.registry.class_ids.get(id(value)))
                 if class_root in place:
                     group[find(at)] = find(place[class_root])
@@ -242,10 +239,7 @@ def shared_objects(run, dumps):
     for key in [key for key in seen if key in last]:
         shared[key] = last[key][1]
     met = [(at, key) for at, dump in enumerate(dumps) for key in dump.findings.also]
-    keys = {
-        key for key, obj in shared.items()
-        if key not in run.frozen and not isinstance(obj, UNCHANGING) and not is_named_code(obj)
-    }
+    keys = {key for key, obj in shared.items() if key not in run.frozen and joins(obj)}
     keys.update(key for _, key in met)
     for at, dump in enumerate(dumps):
         memo = dump.memo()
@@ -253,9 +247,15 @@ def shared_objects(run, dumps):
     return met
 
 
-def is_named_code(obj):
-    """Whether an object is a function of a module in whatever language, as extensions have."""
-    return hasattr(type(obj), '__call__') and hasattr(obj, '__qualname__') and is_importable(obj)
+def joins(obj):
+    """Whether names that share an object are one unit."""
+    try:
+        return not isinstance(obj, UNCHANGING) and not (
+            hasattr(obj, '__qualname__') and is_importable(obj)
+        )
+    except Exception:
+        # a proxy that fails when asked for its class
+        return True
 
 
 class AddressView(ctypes.Structure):

@@ -6,6 +6,8 @@ import pickle
 import sys
 
 LOADING = None
+# Of a name whose value was lost with what led to it.
+LOST = Placeholder('value', 'it could not be pickled')
 
 
 class Load:
@@ -138,13 +140,14 @@ def take_unit(user_ns, registry, loaded):
         if filename not in linecache.cache:
             lines = source.splitlines(True)
             linecache.cache[filename] = (len(source), None, lines, filename)
-    for kind, key, value in loaded.items:
-        if kind == 'n':
-            bind(user_ns, key, value)
-            registry.bound[key] = id(value)
-    record = UnitRecord(
-        unit['id'], unit['version'], tuple(sorted((kind, key) for kind, key, _ in loaded.items))
-    )
+    values = {item[1]: item[2] for item in loaded.items if type(item) is list and item[0] == 'n'}
+    for name in outer['names']:
+        value = values.get(name, LOST)
+        bind(user_ns, name, value)
+        registry.bound[name] = id(value)
+    roots = [('c', class_id) for class_id, _ in outer['classes']]
+    roots += [('n', name) for name in outer['names']]
+    record = UnitRecord(unit['id'], unit['version'], tuple(sorted(roots)))
     record.digest = unit['skeleton']['hash']
     record.hashes = [blob['hash'] for blob in unit['buffers']]
     record.classes, record.globals = map(frozenset, outer['refers'])
