@@ -12,6 +12,7 @@ cache in a module); that is found when all are looked at, between cells.
 """
 
 import ctypes
+import gc
 import hashlib
 import pickle
 import types
@@ -19,6 +20,8 @@ import types
 SKELETON_FORMAT = 1
 OUT_BYTES = 1024 * 1024
 REASONS_SHOWN = 3
+# Objects; older Pythons do not show the memo to the collector, and then it is copied.
+LARGE_MEMO = 10_000
 # Types that do not join what shares them; instances of subclasses as well.
 UNCHANGING = (
     str, bytes, tuple, frozenset, int, float, complex, range, slice, type, types.ModuleType,
@@ -228,23 +231,31 @@ def shared_objects(run, dumps):
     """(index of a dump, id of an object) for mutable objects that more than one dump met."""
     if len(dumps) < 2:
         return []
-    order = sorted(range(len(dumps)), key=lambda at: len(dumps[at].skeleton))
+    *order, last = sorted(range(len(dumps)), key=lambda at: len(dumps[at].skeleton))
     seen, shared = {}, {}
-    for at in order[:-1]:
+    for at in order:
         memo = dumps[at].memo()
-        for key in (memo.keys() & seen.keys() if len(seen) > 64 else seen.keys() & memo.keys()):
+        for key in memo.keys() & seen.keys():
             shared[key] = memo[key][1]
         seen.update(memo)
-    last = dumps[order[-1]].memo()
-    for key in [key for key in seen if key in last]:
-        shared[key] = last[key][1]
     met = [(at, key) for at, dump in enumerate(dumps) for key in dump.findings.also]
-    keys = {key for key, obj in shared.items() if key not in run.frozen and joins(obj)}
-    keys.update(key for _, key in met)
-    for at, dump in enumerate(dumps):
-        memo = dump.memo()
-        met.extend((at, key) for key in keys if key in memo)
+    also = {key for _, key in met}
+    in_last = ids_met(dumps[last], seen.keys() | also)
+    shared.update((key, seen[key][1]) for key in in_last if key in seen)
+    keys = {key for key, obj in shared.items() if key not in run.frozen and joins(obj)} | also
+    for at in order:
+        met.extend((at, key) for key in keys & dumps[at].memo().keys())
+    met.extend((last, key) for key in keys & in_last)
     return met
+
+
+def ids_met(dump, keys):
+    """Those of `keys` that are in a dump's memo; a large memo is not copied where that can be."""
+    if dump.ids is None and not isinstance(dump.pickler.memo, dict):
+        referents = gc.get_referents(dump.pickler)
+        if len(referents) > LARGE_MEMO:
+            return keys.intersection(map(id, referents))
+    return keys & dump.memo().keys()
 
 
 def joins(obj):
