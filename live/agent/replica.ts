@@ -118,7 +118,8 @@ export class KernelReplica implements Replica, GroupMachine {
       onMessage: (channel, message) => this.#gate.fromKernel(channel, message),
       onSaved: (delta) => this.#collector.found(delta),
       onReady: (startMs) => {
-        tell({ t: 'replica-ready', kernel, member: this.member, startMs });
+        const { pid } = this.#process;
+        tell({ t: 'replica-ready', kernel, member: this.member, pid, startMs });
         this.#state.tell(0);
       },
       onDeath: (exit) => {

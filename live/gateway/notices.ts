@@ -96,6 +96,7 @@ export class Notices {
     if (member === undefined) return;
     switch (notice.t) {
       case 'replica-ready':
+        if (member.position !== undefined) member.position.pid = notice.pid;
         replicas.ready(kernel, member, notice.startMs);
         break;
       case 'replica-failed':

@@ -26,6 +26,8 @@ export interface ReplicasOptions {
 
 const RETRY_MS = 500;
 
+const NO_PROCESS = { process: 'starting', pid: 0 } as const;
+
 /**
  * Replicas as core places them: members of Raft groups with processes on hosts. A member's number
  * is never used again. A member that core has forgotten stays in its group until another takes its
@@ -194,6 +196,7 @@ export class Replicas {
   /** Its process is gone and its agent starts another. */
   died(member: Member): void {
     member.ready = false;
+    if (member.position !== undefined) member.position = { ...member.position, ...NO_PROCESS };
     this.#recovering(member);
   }
 

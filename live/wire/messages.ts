@@ -87,7 +87,7 @@ export interface HostAddress {
 export type AgentNotice =
   | AgentHello
   | { t: 'agent-beat'; at: number; positions: readonly KernelPosition[] }
-  | { t: 'replica-ready'; kernel: string; member: number; startMs: number }
+  | { t: 'replica-ready'; kernel: string; member: number; pid: number; startMs: number }
   | { t: 'replica-failed'; kernel: string; member: number; code: string; message: string }
   /** Its process is gone; the agent starts it again and `replica-ready` follows. */
   | { t: 'process-died'; kernel: string; member: number; exit: string }

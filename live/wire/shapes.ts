@@ -23,7 +23,7 @@ const FROM_GATEWAY = {
 const FROM_AGENT = {
   hello: 'v:n host:s pid:n peer:s key:s kernels:a pooled:a gpus:n',
   'agent-beat': 'at:n positions:a',
-  'replica-ready': 'kernel:s member:n startMs:n',
+  'replica-ready': 'kernel:s member:n pid:n startMs:n',
   'replica-failed': 'kernel:s member:n code:s message:s',
   'process-died': 'kernel:s member:n exit:s',
   'pooled-ready': 'pooled:s',

@@ -230,7 +230,13 @@ export class FakeAgents implements Agents {
       return;
     }
     found.process = 'ready';
-    this.#tellGateway(found.host, { t: 'replica-ready', kernel, member, startMs: 1 });
+    this.#tellGateway(found.host, {
+      t: 'replica-ready',
+      kernel,
+      member,
+      pid: 1000 + member,
+      startMs: 1,
+    });
   }
 
   /** A committed entry: every member tells, and the executor acts. */
