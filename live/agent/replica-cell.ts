@@ -215,10 +215,17 @@ export class CellRunner {
     }
   }
 
-  /** The process ended while the current cell needed it. True when there was such a cell. */
-  died(exit: string): boolean {
+  /**
+   * The process ended while the current cell needed it: a cell that had not begun runs elsewhere.
+   * True when there was such a cell.
+   */
+  died(exit: string, begun = true): boolean {
     const cell = this.current;
     if (cell === undefined || cell.phase !== 'running' || cell.givenUp) return false;
+    if (!begun) {
+      this.#yield(cell);
+      return true;
+    }
     const message = `The kernel process died (${exit}) while this cell ran. ${this.#of.survivors()}`;
     this.giveUp(cell, 'executor-died', message);
     return true;

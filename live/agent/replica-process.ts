@@ -28,7 +28,8 @@ export interface ProcessOf {
   /** In step for the first time since it started. */
   onReady(startMs: number): void;
   /** It ended by itself, and is started again. */
-  onDeath(exit: string): void;
+  /** `begun`: the cell that it had may have run */
+  onDeath(exit: string, begun: boolean): void;
   /** It could not be started so often that nobody tries any more. */
   onFailed(error: NbosError): void;
 }
@@ -138,13 +139,14 @@ export class ReplicaProcess {
 
   #died(exit: string): void {
     const early = !this.#up;
+    const begun = this.#runtime?.begun ?? true;
     this.#blame(exit);
     this.#discard(undefined);
     if (early) {
       this.#again(exit);
       return;
     }
-    this.#of.onDeath(exit);
+    this.#of.onDeath(exit, begun);
     if (this.#generationIsHealthy()) this.#failures = 0;
     this.#again(exit);
   }

@@ -122,8 +122,8 @@ export class KernelReplica implements Replica, GroupMachine {
         tell({ t: 'replica-ready', kernel, member: this.member, pid, startMs });
         this.#state.tell(0);
       },
-      onDeath: (exit) => {
-        this.#runner.died(exit);
+      onDeath: (exit, begun) => {
+        this.#runner.died(exit, begun);
         this.#collector.forget();
         tell({ t: 'process-died', kernel, member: this.member, exit });
       },

@@ -117,6 +117,12 @@ def show_devices(devices):
     os.environ['CUDA_VISIBLE_DEVICES'] = ','.join(str(device) for device in devices)
 
 
+def begin_cell(record):
+    """From here on the cell counts as begun, also if the process is killed right now."""
+    with contextlib.suppress(OSError):
+        os.unlink(os.path.join(HELPER.directory, 'spool', record + '.waiting'))
+
+
 def wrap_do_execute(original):
     """Writes the cell's record once it has run, before ipykernel sends the reply."""
 
@@ -129,6 +135,7 @@ def wrap_do_execute(original):
             code = kwargs['code'] if 'code' in kwargs else args[0]
             with contextlib.suppress(Exception), no_interrupts(repeat=True):
                 reached = names_reached(code)
+            begin_cell(cell['record'])
         reply = await finished(original(*args, **kwargs))
         if is_recorded:
             with contextlib.suppress(OSError):

@@ -111,7 +111,9 @@ export class StockServer {
     this.url = `http://127.0.0.1:${port}`;
     const folder = mkdtempSync(join(tmpdir(), 'nbos-stock-'));
     const words = ['-m', 'jupyter_server', `--ServerApp.port=${port}`, '--allow-root'];
-    this.child = spawn(PYTHON, [...words, `--ServerApp.root_dir=${folder}`], {
+    // Its limits drop output that comes fast; they are lifted, so that rates can be compared.
+    const limits = ['--ZMQChannelsWebsocketConnection.iopub_msg_rate_limit=1e9'];
+    this.child = spawn(PYTHON, [...words, ...limits, `--ServerApp.root_dir=${folder}`], {
       env: { ...process.env, JUPYTER_TOKEN: this.token },
       stdio: 'ignore',
     });

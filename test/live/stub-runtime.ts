@@ -29,6 +29,7 @@ export interface StubCell {
  */
 export class StubRuntime implements KernelRuntime {
   readonly pid: number;
+  readonly begun = true;
   state: KernelRuntime['state'] = 'starting';
   onSaved: (delta: Delta) => void = () => {};
   onMessage: (channel: 'shell' | 'control' | 'stdin' | 'iopub', message: JupyterMessage) => void =

@@ -1,5 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { NbosError } from '../../../core/errors.ts';
 import { parseObject, readField } from '../../jupyter/fields.ts';
 import { bytesOf } from '../../jupyter/headers.ts';
@@ -59,6 +61,8 @@ export class ProcessRuntime implements KernelRuntime {
   #state: KernelRuntime['state'] = 'starting';
   #running: Running | undefined;
   #helper = false;
+  /** file that is there until the latest cell begins; '' for none */
+  #untouched = '';
   /** state is being loaded: what it prints is nobody's output */
   #applying = false;
   #stopping = false;
@@ -179,6 +183,7 @@ export class ProcessRuntime implements KernelRuntime {
       };
     });
     this.#lastHeader = header;
+    this.#untouched = this.#helper ? this.#notBegun(record) : '';
     const running = this.#running!;
     kernel.send('shell', requestOf(cell, header, this.#helper ? record : ''));
     try {
@@ -189,6 +194,23 @@ export class ProcessRuntime implements KernelRuntime {
     } finally {
       clearTimeout(running.timer);
       this.#running = undefined;
+    }
+  }
+
+  /** The helper takes the file away right before the cell's code: while it is there, nothing ran. */
+  get begun(): boolean {
+    if (this.#kernel === undefined || this.#kernel.dead === '') return true;
+    return this.#untouched === '' || !existsSync(this.#untouched);
+  }
+
+  /** Without the file, for whatever reason, a cell counts as begun. */
+  #notBegun(record: string): string {
+    const file = join(this.#spool, `${record}.waiting`);
+    try {
+      closeSync(openSync(file, 'wx', 0o600));
+      return file;
+    } catch {
+      return '';
     }
   }
 

@@ -8,6 +8,11 @@ import type { Delta, KernelMeta, SubmitEntry, Unit } from '../../log/entries.ts'
  */
 export interface KernelRuntime {
   readonly pid: number;
+  /**
+   * Whether code of the latest cell may have run: from then on it must not run again. False only
+   * when the process has ended and proves that it never came to it.
+   */
+  readonly begun: boolean;
   readonly state: 'starting' | 'ready' | 'busy' | 'dead';
   /** Resolves once kernel_info is answered and the helper is in. Rejects with `kernel-failed`. */
   start(): Promise<void>;

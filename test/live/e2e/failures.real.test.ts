@@ -85,6 +85,24 @@ live(
   },
 );
 
+live(
+  'a cell sent to an executor that was killed before it came to it runs elsewhere, once',
+  async () => {
+    const { client, id } = await system.notebook();
+    const witness = new Witness(system.data);
+    await client.run('data = bytearray(100 << 20); data[7] = 1', { limitMs: 60_000 });
+    await allReady(id);
+    for (let round = 0; round < 3; round++) {
+      system.kill((await executorOf(id)).pid);
+      const running = witness.cell((code) => client.execute(code), 'print(data[7], len(data))');
+      assert.is((await running.done)['status'], 'ok', textOf(running.outputs));
+      assert.is(textOf(running.outputs), `1 ${100 << 20}\n`);
+      await allReady(id);
+    }
+    assert.equal(await witness.violations(), []);
+  },
+);
+
 live('a standby is killed: unnoticed, and it comes back with the state', async () => {
   const { client, id } = await system.notebook();
   await client.run('x = [1, 2]');

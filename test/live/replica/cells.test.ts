@@ -90,6 +90,21 @@ test('a yielded cell runs elsewhere, once', async () => {
   await world.close();
 });
 
+test('a cell whose process died before the cell began runs elsewhere, once', async () => {
+  const world = await started();
+  const [first] = world.hosts;
+  first!.python!.diesEarly = true;
+  const cell = [submitOf(0, 'x=1'), startOf(0, 1, nextEpoch(), 1)];
+  first!.replica!.propose(cell).catch(assert.unreachable);
+  assert.ok(await world.run(5_000, () => notices(world, 'yielded').length === 3));
+  assert.is(notices(world, 'process-died').length, 1);
+  first!.replica!.propose([startOf(0, 2, nextEpoch(), 2)]).catch(assert.unreachable);
+  assert.ok(await world.run(5_000, () => decisionOf(world, 0)?.type === 'end'));
+  assert.equal(world.witness, ['cell-0']);
+  await sound(world);
+  await world.close();
+});
+
 test('devices are held while a cell runs; where they are not free, it is yielded', async () => {
   const world = await started();
   const [first] = world.hosts;

@@ -31,6 +31,10 @@ let pids = 1000;
  */
 export class FakePython implements KernelRuntime {
   readonly pid = ++pids;
+  /** as a process leaves it that ended before or after it came to its cell */
+  begun = true;
+  /** the next cell finds it gone */
+  diesEarly = false;
   state: KernelRuntime['state'] = 'starting';
   onSaved: (delta: Delta) => void = () => undefined;
   onMessage: KernelRuntime['onMessage'] = () => undefined;
@@ -71,6 +75,11 @@ export class FakePython implements KernelRuntime {
     this.#live();
     if (this.state !== 'ready') throw new Error(`a cell comes to a process that is ${this.state}`);
     this.state = 'busy';
+    if (this.diesEarly) {
+      this.begun = false;
+      queueMicrotask(() => this.die('signal 9'));
+      return new Promise(() => undefined);
+    }
     const died = new Promise<never>((_, reject) => {
       this.#fail = reject;
     });
