@@ -162,7 +162,9 @@ export class System {
     await new Promise((resolve) => setTimeout(resolve, 100));
     const left = pids.filter((pid) => isAlive(pid));
     for (const pid of left) process.kill(pid, 'SIGKILL');
-    rmSync(this.data, { recursive: true, force: true });
+    // With NBOS_KEEP its logs are left to be read.
+    if (process.env['NBOS_KEEP'] === undefined) rmSync(this.data, { recursive: true, force: true });
+    else process.stderr.write(`kept: ${this.data}\n`);
     return left;
   }
 }
