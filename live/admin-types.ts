@@ -8,6 +8,7 @@ export type { JournalLine } from '../core/record/journal.ts';
  *   GET    /nbos/kernels/ID/cells          CellRecord[], oldest first
  *   GET    /nbos/kernels/ID/cells/MSGID    {outputs}: nbformat outputs of one cell so far
  *   POST   /nbos/kernels/ID/migrate        MigrateRequest, answered by MigrateAnswer when done
+ *   POST   /nbos/kernels/ID/recover        RecoverRequest of an admin, answered by RecoverAnswer
  *   POST   /nbos/faults                    FaultRequest, 204
  *   GET    /nbos/journal                   NDJSON of JournalLine, oldest first
  *   GET    /nbos/tokens                    TokenRecord[]
@@ -78,6 +79,19 @@ export interface MigrateRequest {
   replica?: string;
   /** host to move to, else the core's choice */
   to?: string;
+}
+
+/** POST /nbos/kernels/ID/recover: of a kernel that has lost most of its replicas for good. */
+export interface RecoverRequest {
+  /** id of the replica that is all of the kernel from now on */
+  from: string;
+}
+
+export interface RecoverAnswer {
+  kernel: string;
+  /** id that the replica has now */
+  replica: string;
+  host: string;
 }
 
 export interface MigrateAnswer {

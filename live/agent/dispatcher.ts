@@ -36,6 +36,8 @@ export class Dispatcher {
     propose: ({ kernel, entries }) => this.#of.replicas.get(kernel).propose(entries),
     'change-members': ({ kernel, add, remove }) =>
       this.#of.replicas.get(kernel).changeMembers(add, remove),
+    'recover-replica': ({ kernel, member, as }) =>
+      this.#of.replicas.recoverFrom(kernel, member, as),
     interrupt: ({ kernel, member }) => this.#of.replicas.get(kernel, member).interrupt(),
     // Answered at once: `pooled-ready` or `pooled-failed` follows.
     'start-pooled': ({ pooled, spec, argv }) => {

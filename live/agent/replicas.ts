@@ -12,6 +12,7 @@ import type { PeerBlobs } from './blobs.ts';
 import type { PeerLinks } from './peers.ts';
 import type { Processes } from './pool.ts';
 import type { Replica, Tell } from './ports.ts';
+import { recoverGroup } from './recover-group.ts';
 import type { LevelStore } from './store.ts';
 
 export interface ReplicasOf {
@@ -105,6 +106,26 @@ export class Replicas {
       const replica = this.#replicas.get(kernel);
       if (replica !== undefined && replica.member !== member) return;
       await this.#purge(kernel);
+    });
+  }
+
+  /**
+   * The kernel goes on from this replica alone, as member `as`; its process starts anew. Asked
+   * again after it was done, nothing happens.
+   */
+  recoverFrom(kernel: string, member: number, as: number): Promise<void> {
+    return this.#inTurn(kernel, async () => {
+      const { store, options } = this.#of;
+      if (this.#replicas.get(kernel)?.member === as) return;
+      const replica = this.get(kernel, member);
+      this.#replicas.delete(kernel);
+      await replica.stop('leave');
+      let failure: unknown;
+      await recoverGroup(store, kernel, options.host, as).catch((error) => {
+        failure = error;
+      });
+      await this.#reopen(kernel);
+      if (failure !== undefined) throw failure;
     });
   }
 

@@ -5,6 +5,8 @@ import type {
   KernelStatus,
   MigrateAnswer,
   MigrateRequest,
+  RecoverAnswer,
+  RecoverRequest,
   SystemStatus,
   TokenRecord,
 } from '../admin-types.ts';
@@ -49,6 +51,11 @@ export class AdminClient {
   migrate(kernel: string, body: MigrateRequest): Promise<MigrateAnswer> {
     const wanted = { method: 'POST', body, timeoutMs: MIGRATION_MS };
     return this.json(`/nbos/kernels/${kernel}/migrate`, wanted);
+  }
+
+  recover(kernel: string, body: RecoverRequest): Promise<RecoverAnswer> {
+    const wanted = { method: 'POST', body, timeoutMs: MIGRATION_MS };
+    return this.json(`/nbos/kernels/${kernel}/recover`, wanted);
   }
 
   async fault(body: FaultRequest): Promise<void> {

@@ -30,6 +30,16 @@ export async function migrateReplica(given: Arguments): Promise<void> {
   );
 }
 
+export async function recoverKernel(given: Arguments): Promise<void> {
+  const { client, kernel } = await connectToKernel(given);
+  const answer = await client.recover(kernel.id, { from: demandedText(given, 'from') });
+  printResult(
+    given,
+    `${kernel.id}: goes on from its replica on ${answer.host}, which is ${answer.replica} now`,
+    answer,
+  );
+}
+
 /** The fault is the second word of the command; what it concerns is checked by the gateway. */
 export async function causeFault(given: Arguments): Promise<void> {
   const client = connect();

@@ -24,6 +24,7 @@ export interface LiveParts {
 type Inspecting = 'showStatus' | 'showHosts' | 'showKernels' | 'showLogs' | 'saveOutput';
 type Changing =
   | 'migrateReplica'
+  | 'recoverKernel'
   | 'causeFault'
   | 'addToken'
   | 'listTokens'
@@ -72,8 +73,8 @@ const HOST_FLAGS: OptionTable = {
 };
 
 /**
- * `nbos up | gateway | agent | status | hosts | kernels | migrate | fault | token | kernelspec |
- * logs | output | shell | replay`.
+ * `nbos up | gateway | agent | status | hosts | kernels | migrate | recover | fault | token |
+ * kernelspec | logs | output | shell | replay`.
  */
 export function addLiveCommands(program: Program, { writeRun, loadPolicy }: LiveParts): void {
   addServing(program, loadPolicy);
@@ -159,6 +160,14 @@ function addChanging(program: Program): void {
     'move a replica to another host',
     { replica: word('which one (default: as the policy chooses)'), to: word('id of the host') },
     change('migrateReplica'),
+    KERNEL,
+  );
+  addCommand(
+    program,
+    'recover <kernel>',
+    'go on from one replica after most of them are lost for good; what only those knew is lost',
+    { from: word('id of the replica, as `nbos kernels` shows it', { demandOption: true }) },
+    change('recoverKernel'),
     KERNEL,
   );
   addFaultGroup(program);

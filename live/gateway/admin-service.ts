@@ -4,6 +4,8 @@ import type {
   JournalLine,
   MigrateAnswer,
   MigrateRequest,
+  RecoverAnswer,
+  RecoverRequest,
   SystemStatus,
 } from '../admin-types.ts';
 import type { User } from './kernel-service.ts';
@@ -19,6 +21,8 @@ export interface AdminService {
   status(user: User): SystemStatus;
   /** Resolves when the replica has moved. NbosError `migrate-refused`: why it cannot. */
   migrate(kernel: string, request: MigrateRequest): Promise<MigrateAnswer>;
+  /** Resolves when the kernel goes on from one replica. NbosError `change-refused`: why not. */
+  recover(kernel: string, request: RecoverRequest): Promise<RecoverAnswer>;
   /** Resolves when the fault is set. NbosError `request-invalid` for an unknown kernel or host. */
   fault(request: FaultRequest): Promise<void>;
   /** The kernel's latest cells that are still known, oldest first. */

@@ -8,6 +8,8 @@ import type {
   KernelStatus,
   MigrateAnswer,
   MigrateRequest,
+  RecoverAnswer,
+  RecoverRequest,
   ReplicaStatus,
   SystemStatus,
 } from '../admin-types.ts';
@@ -190,6 +192,13 @@ export class Admin implements AdminService {
       throw new NbosError('migrate-refused', `the replica could not start: ${kernel.lastFailure}`);
     const replica = replicaId(kernel, now);
     return { kernel: kernel.id, replica, from: from.host, to: now.host };
+  }
+
+  async recover(id: string, { from }: RecoverRequest): Promise<RecoverAnswer> {
+    const kernel = this.#known(id);
+    const { brain } = this.#options;
+    const member = await brain.recover.from(kernel, this.#member(kernel, from));
+    return { kernel: kernel.id, replica: replicaId(kernel, member), host: member.host };
   }
 
   async fault(request: FaultRequest): Promise<void> {

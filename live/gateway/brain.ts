@@ -19,6 +19,7 @@ import { Outcomes } from './outcomes.ts';
 import { Pools } from './pools.ts';
 import { Proposals } from './proposals.ts';
 import { Reconciler } from './reconcile.ts';
+import { RecoverKernel } from './recover-kernel.ts';
 import { Recovery } from './recovery.ts';
 import { Replicas } from './replicas.ts';
 import { Router } from './router.ts';
@@ -49,6 +50,7 @@ export class Brain {
   readonly hosts: Hosts;
   readonly kernels: Kernels;
   readonly recovery: Recovery;
+  readonly recover: RecoverKernel;
   readonly delivery: Delivery;
   readonly waiting: WaitNotices;
   readonly config: Config;
@@ -97,6 +99,8 @@ export class Brain {
     loop.perform = (effects) => driver.perform(effects);
     const isUp = (host: string): boolean => hosts.isUp(host);
     const reconciler = new Reconciler({ ...parts, isUp });
+    const { startMs } = limits;
+    this.recover = new RecoverKernel({ loop, links, hosts, replicas, reconciler, startMs });
     outcomes.look = (kernel) => reconciler.look(kernel);
     this.recovery = new Recovery({
       ...{ ...parts, replicas, driver, reconciler, onNamed },

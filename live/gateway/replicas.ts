@@ -328,6 +328,11 @@ export class Replicas {
     if (this.#options.hosts.isUp(member.host)) this.discard(member.host, kernel.id, member.member);
   }
 
+  /** Out of its group without a change of members. */
+  leave(kernel: LiveKernel, member: Member): void {
+    this.#purge(kernel, member);
+  }
+
   #stopReplica(kernel: LiveKernel, { host, member }: Member): Promise<unknown> {
     const request = { t: 'stop-replica' as const, kernel: kernel.id, member };
     return this.#options.links.request(host, request, this.#options.startMs);

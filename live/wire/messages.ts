@@ -43,6 +43,11 @@ export type GatewayRequest =
   | { t: 'propose'; kernel: string; entries: readonly LogEntry[] }
   /** Adds `member` as learner, waits until it has caught up, promotes it, then removes `replaces`. */
   | { t: 'change-members'; kernel: string; add?: MemberAddress; remove?: number }
+  /**
+   * What this host has of the log is all of it from now on, in a group of one member numbered `as`.
+   * Answered once that member exists.
+   */
+  | { t: 'recover-replica'; kernel: string; member: number; as: number }
   /** interrupt_request on control, SIGINT when it is not answered. */
   | { t: 'interrupt'; kernel: string; member: number }
   | { t: 'start-pooled'; pooled: string; spec: string; argv: readonly string[] }

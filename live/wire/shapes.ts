@@ -8,6 +8,7 @@ const FROM_GATEWAY = {
   'stop-replica': 'kernel:s member:n',
   propose: 'kernel:s entries:a',
   'change-members': 'kernel:s',
+  'recover-replica': 'kernel:s member:n as:n',
   interrupt: 'kernel:s member:n',
   'start-pooled': 'pooled:s spec:s argv:a',
   'stop-pooled': 'pooled:s',

@@ -33,6 +33,7 @@ const FAULT = z.discriminatedUnion('fault', [
   z.strictObject({ fault: z.literal('move-every-cell'), on: z.boolean() }),
 ]);
 const MIGRATE = z.strictObject({ replica: NAME.exactOptional(), to: NAME.exactOptional() });
+const RECOVER = z.strictObject({ from: NAME });
 const TOKEN = z.strictObject({ name: z.string(), admin: z.boolean().default(false) });
 const JOURNAL_CHUNK = 65_536;
 
@@ -54,6 +55,7 @@ export function adminRoutes(parts: AdminParts): Route[] {
       handle: (context) => context.json(admin.status(context.get('user'))),
     },
     ...kernelAdminRoutes(parts),
+    recoverRoute(parts),
     {
       method: 'POST',
       path: '/nbos/faults',
@@ -128,6 +130,21 @@ function kernelAdminRoutes({ admin, service, limits }: AdminParts): Route[] {
       },
     },
   ];
+}
+
+function recoverRoute({ admin, service, limits }: AdminParts): Route {
+  return {
+    method: 'POST',
+    path: '/nbos/kernels/:id/recover',
+    admin: true,
+    handle: async (context) => {
+      const kernel = ownKernel(service, context).id;
+      const wanted = await readJson(context, RECOVER, limits.bodyBytes);
+      const { createMs } = limits;
+      const recovering = admin.recover(kernel, wanted);
+      return context.json(await within(recovering, createMs, () => late('recovery', createMs)));
+    },
+  };
 }
 
 function tokenRoutes({ users, limits }: AdminParts): Route[] {

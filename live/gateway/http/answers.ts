@@ -57,6 +57,7 @@ const STATUS: { readonly [Code in ErrorCode]?: ContentfulStatusCode } = {
   'file-exists': 409,
   'user-exists': 409,
   'migrate-refused': 409,
+  'change-refused': 409,
 };
 
 /** Whatever was thrown, as a Refusal; what nobody expected is logged and not told. */

@@ -133,6 +133,10 @@ export class FakeAdmin implements AdminService {
     throw new NbosError('migrate-refused', 'there are as many hosts as replicas', 'Add a host.');
   }
 
+  async recover(): Promise<never> {
+    throw new NbosError('change-refused', 'nothing is lost', 'See `nbos kernels`.');
+  }
+
   async fault(request: unknown): Promise<void> {
     this.faults.push(request);
   }

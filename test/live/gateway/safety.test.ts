@@ -1,6 +1,7 @@
 // time-limit: 60 s
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { NbosError } from '../../../core/errors.ts';
 import type { GatewayRequest } from '../../../live/wire/messages.ts';
 import {
   Client,
@@ -273,6 +274,67 @@ test('the last copy of a kernel is not removed because two others are gone', asy
   await until(() => kit.brain.hosts.isUp(host), 'it is back');
   await pause(100);
   assert.is(group.members.size, 1);
+});
+
+/** What a host does with its log when it is told that this is all there is. */
+function recovering(agents: FakeAgents): void {
+  const request = agents.request.bind(agents);
+  agents.request = async (host, asked) => {
+    if (asked.t === 'change-members') {
+      const answer = await request(host, asked);
+      // A learner that is not there never catches up.
+      const { members, addresses } = agents.groups.get(asked.kernel)!;
+      if (asked.add === undefined || members.has(asked.add.member)) return answer;
+      addresses.delete(asked.add.member);
+      throw new NbosError('change-refused', 'it took too long');
+    }
+    if (asked.t !== 'recover-replica') return request(host, asked);
+    const group = agents.groups.get(asked.kernel)!;
+    group.index += 1_000_000;
+    group.members.clear();
+    group.addresses.clear();
+    group.members.set(asked.as, { host, process: 'ready' });
+    group.addresses.set(asked.as, host);
+    const start = group.log.running?.start;
+    group.run = undefined;
+    if (start === undefined) return undefined;
+    const { cell, attempt, epoch } = start;
+    const why = { reason: 'host-lost', message: 'recovered' } as const;
+    agents.apply(asked.kernel, { v: 1, type: 'abort', cell, attempt, epoch, ...why });
+    return undefined;
+  };
+}
+
+test('a kernel that has lost two of three goes on from the third when it is told to', async () => {
+  stopKit(kit);
+  kit = startKit({ hosts: 5 });
+  recovering(kit.agents);
+  const kernel = await create(kit);
+  const client = new Client('s').attach(kit.brain, kernel);
+  await client.reply(client.run('print 1'));
+  const live = kit.brain.table.get(kernel)!;
+  await until(() => [...live.members.values()].every(({ ready }) => ready), 'all ready');
+  const [kept, ...others] = [...live.members.values()];
+  const early = await kit.brain.recover.from(live, kept!).catch(({ code }) => code);
+  assert.is(early, 'change-refused');
+  const running = client.run('hang');
+  await until(() => live.running !== undefined, 'it runs');
+  const waiting = client.run('print 1', {}, { stop_on_error: false });
+  const { log } = kit.agents.groups.get(kernel)!;
+  await until(() => log.open.size === 2, 'both are accepted');
+  for (const { host } of others) kit.agents.kill(host);
+  await until(() => others.every(({ host }) => !kit.brain.hosts.isUp(host)), 'both are lost');
+  const member = await kit.brain.recover.from(live, kept!);
+  assert.is(member.host, kept!.host);
+  assert.match(String((await client.reply(running))['status']), /error/);
+  assert.match(String((await client.reply(waiting))['status']), /ok|aborted/);
+  assert.is((await client.reply(client.run('print 1')))['status'], 'ok');
+  for (const { host } of others) kit.agents.hello(host);
+  await until(() => others.every(({ host }) => kit.brain.hosts.isUp(host)), 'both are back');
+  await until(() => live.members.size === 3, 'two new replicas');
+  assert.ok(others.every((other) => !live.members.has(other.member)));
+  assert.is((await client.reply(client.run('print 1')))['status'], 'ok');
+  for (const runs of kit.agents.runs.values()) assert.is(runs, 1);
 });
 
 test.run();
