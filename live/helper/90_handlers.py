@@ -119,8 +119,13 @@ def show_devices(devices):
 
 def begin_cell(record):
     """From here on the cell counts as begun, also if the process is killed right now."""
-    with contextlib.suppress(OSError):
+    try:
         os.unlink(os.path.join(HELPER.directory, 'spool', record + '.waiting'))
+    except FileNotFoundError:
+        pass
+    except OSError:
+        # What stays says that nothing ran, and the cell would run again elsewhere.
+        os._exit(1)
 
 
 def wrap_do_execute(original):
