@@ -47,6 +47,8 @@ export class Member {
   round = 0;
   /** of a leader: a heartbeat is to be sent with the next Ready */
   heartbeatDue = false;
+  /** of a leader: followers are to be told of commits with the next Ready, even if lazyCommit */
+  commitDue = false;
 
   waitingReads: WaitingRead[] = [];
   grantedReads: ReadGrant[] = [];

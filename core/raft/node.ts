@@ -209,6 +209,7 @@ export class RaftNode {
       confirmReads(m);
     }
     replicate(m);
+    m.commitDue = false;
   }
 
   #take(ready: Ready): void {
@@ -223,6 +224,11 @@ export class RaftNode {
     if (last === undefined) return;
     m.log.handed = last.index;
     m.uncommittedBytes = Math.max(0, m.uncommittedBytes - bytesOf(ready.committed));
+  }
+
+  /** With lazyCommit: what is committed by the next Ready is told to all with it. */
+  announceCommit(): void {
+    this.#m.commitDue = true;
   }
 
   /** The Ready that was given is done, as its contract says. */

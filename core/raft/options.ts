@@ -14,6 +14,11 @@ export interface RaftLimits {
    * leader within electionTicks votes for nobody else (thesis, 6.2 and 4.2.3).
    */
   readonly checkQuorum: boolean;
+  /**
+   * Followers learn of a commit with the next append or heartbeat, instead of by an append of its
+   * own: half the messages, for a delay of at most heartbeatTicks. `announceCommit` tells at once.
+   */
+  readonly lazyCommit: boolean;
   /** a group without anything to do rests after so many ticks; 0: never */
   readonly restAfterTicks: number;
   /** a larger payload is refused */
@@ -43,6 +48,7 @@ export const DEFAULT_LIMITS: RaftLimits = {
   heartbeatTicks: 1,
   preVote: true,
   checkQuorum: true,
+  lazyCommit: false,
   restAfterTicks: 0,
   maxEntryBytes: 1_048_576,
   maxMessageBytes: 1_048_576,

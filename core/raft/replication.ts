@@ -42,7 +42,8 @@ function sendAppend(m: Member, to: MemberId, progress: Progress, evenEmpty: bool
   }
   const entries = log.slice(progress.next, log.last, m.limits.maxMessageBytes);
   const commit = log.committed;
-  if (entries.length === 0 && !evenEmpty && progress.sentCommit >= commit) return false;
+  const news = (!m.limits.lazyCommit || m.commitDue) && progress.sentCommit < commit;
+  if (entries.length === 0 && !evenEmpty && !news) return false;
   m.send({ type: 'append', from: m.id, to, term, prevIndex, prevTerm, entries, commit });
   progress.sentCommit = commit;
   progress.sent(prevIndex + entries.length, bytesOf(entries));

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Head } from '../wire/codec.ts';
 import type { KeyPair } from '../wire/keys.ts';
 import { LinkClient } from '../wire/link-client.ts';
-import type { AgentHello, AgentNotice } from '../wire/messages.ts';
+import type { AgentHello, AgentNotice, ManyNotices } from '../wire/messages.ts';
 import { gatewayWords } from '../wire/shapes.ts';
 import type { LinkFaults } from './link-faults.ts';
 
@@ -31,6 +31,8 @@ interface Held {
 export class GatewayLink {
   readonly #options: GatewayLinkOptions;
   readonly #client: LinkClient;
+  /** said in this turn of the loop */
+  #turn: AgentNotice[] = [];
   #held: Held[] = [];
   #heldBytes = 0;
   #greeted = false;
@@ -66,8 +68,24 @@ export class GatewayLink {
     return new Promise((resolve) => void this.#onGreeted.push(resolve));
   }
 
-  /** Never waits; see Tell. */
+  /** Never waits; see Tell. What has no frames leaves with all else of this turn. */
   tell(notice: AgentNotice, frames: readonly Uint8Array[] = []): void {
+    if (frames.length === 0) {
+      if (this.#turn.push(notice) === 1) queueMicrotask(() => this.#endTurn());
+      return;
+    }
+    this.#endTurn();
+    this.#say(notice, frames);
+  }
+
+  #endTurn(): void {
+    const notices = this.#turn;
+    if (notices.length === 0) return;
+    this.#turn = [];
+    this.#say(notices.length === 1 ? notices[0]! : { t: 'many', notices }, []);
+  }
+
+  #say(notice: AgentNotice | ManyNotices, frames: readonly Uint8Array[]): void {
     const { faults } = this.#options;
     if (faults.none) {
       if (!this.#client.send(notice, frames)) this.#hold(notice, frames);
@@ -77,6 +95,7 @@ export class GatewayLink {
 
   /** An answer is worth nothing once its link is gone. */
   answer(answer: Head): void {
+    this.#endTurn();
     const { faults } = this.#options;
     if (faults.none) this.#client.send(answer);
     else faults.pass(() => void this.#client.send(answer));
@@ -102,7 +121,11 @@ export class GatewayLink {
     for (const resolve of this.#onGreeted.splice(0)) resolve();
   }
 
-  #hold(notice: AgentNotice, frames: readonly Uint8Array[]): void {
+  #hold(notice: AgentNotice | ManyNotices, frames: readonly Uint8Array[]): void {
+    if (notice.t === 'many') {
+      for (const each of notice.notices) this.#hold(each, frames);
+      return;
+    }
     if (notice.t === 'output' || notice.t === 'agent-beat') return;
     const bytes = frames.reduce((sum, frame) => sum + frame.byteLength, 0);
     this.#held.push({ notice, frames, bytes });

@@ -32,6 +32,7 @@ export const GROUP_LIMITS: GroupLimits = {
   raft: {
     electionTicks: 10,
     heartbeatTicks: 2,
+    lazyCommit: true,
     restAfterTicks: 20,
     maxEntryBytes: 16_777_216,
     maxMessageBytes: 4_194_304,

@@ -194,6 +194,8 @@ export class Group {
   transferTo(member: number): void {
     if (this.node.role !== 'leader' || member === this.member) return;
     this.#guard(() => {
+      // It has something to do: it must hear of it before the next heartbeat.
+      this.node.announceCommit();
       this.node.transferTo(member);
     });
   }

@@ -33,7 +33,7 @@ interface Waiter {
   timers: NodeJS.Timeout[];
 }
 
-const SEEN_GAP_MS = 5;
+const SEEN_GAP_MS = 20;
 const POSITIONS_KEPT = 1000;
 const RESEND_AFTER_MS = 100;
 

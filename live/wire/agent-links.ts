@@ -2,7 +2,13 @@ import type { Logger } from 'pino';
 import type { Head } from './codec.ts';
 import type { KeyPair } from './keys.ts';
 import { type LinkCounts, LinkServer } from './link-server.ts';
-import type { AgentHello, AgentNotice, GatewayNotice, GatewayRequest } from './messages.ts';
+import type {
+  AgentHello,
+  AgentNotice,
+  GatewayNotice,
+  GatewayRequest,
+  ManyNotices,
+} from './messages.ts';
 import { type Answer, Requests } from './requests.ts';
 import { agentWords } from './shapes.ts';
 import type { Gatekeeper } from './zap.ts';
@@ -64,7 +70,7 @@ export class AgentLinks {
         const host = hosts.get(connection);
         if (host === undefined) return;
         if (head.t === 'answer') requests.settle(host, head as Answer);
-        else options.onNotice(host, head as unknown as AgentNotice, frames);
+        else for (const notice of noticesOf(head)) options.onNotice(host, notice, frames);
       },
       onGone: (connection) => {
         const host = hosts.get(connection);
@@ -128,4 +134,13 @@ export class AgentLinks {
     this.#server.send(connection, head, frames);
     return true;
   }
+}
+
+/** What is no notice, or says hello out of turn, is passed over. */
+function noticesOf(head: Head): AgentNotice[] {
+  if (head.t !== 'many') return [head as unknown as AgentNotice];
+  const { notices } = head as unknown as ManyNotices;
+  return notices.filter(
+    (each) => !['many', 'hello', 'answer'].includes(agentWords.check(each)?.t ?? 'many'),
+  );
 }

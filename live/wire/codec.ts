@@ -47,6 +47,11 @@ export class Vocabulary {
     } catch {
       return undefined;
     }
+    return this.check(value);
+  }
+
+  /** The value, if it is a head of this direction. */
+  check(value: unknown): Head | undefined {
     if (typeof value !== 'object' || value === null) return undefined;
     const fields = value as Record<string, unknown>;
     const kind = fields['t'];

@@ -37,8 +37,8 @@ export type GatewayRequest =
       /** pooled process to take, or '' */
       pooled: string;
     }
-  /** Ends process and Raft member, and removes its files. */
-  | { t: 'stop-replica'; kernel: string; member: number }
+  /** Ends process and Raft member, and removes its files; `closed`: the kernel is no more at all. */
+  | { t: 'stop-replica'; kernel: string; member: number; closed?: true }
   /** Answered when committed (or refused); forwarded to the leader by the agent asked. */
   | { t: 'propose'; kernel: string; entries: readonly LogEntry[] }
   /** Adds `member` as learner, waits until it has caught up, promotes it, then removes `replaces`. */
@@ -88,6 +88,12 @@ export interface HostAddress {
 }
 
 // Agent → gateway.
+
+/** What was said in one turn of the agent's loop, in order; none of it has frames. */
+export interface ManyNotices {
+  t: 'many';
+  notices: readonly AgentNotice[];
+}
 
 export type AgentNotice =
   | AgentHello
@@ -174,6 +180,8 @@ export interface KernelPosition {
   /** of the process: starting, ready (usable and in step), behind (being brought in step), dead */
   process: 'starting' | 'ready' | 'behind' | 'dead';
   pid: number;
+  /** where the kernel's state in the store stands; only of the leader, and where there is a store */
+  store?: { saved: boolean; since: number; bytes: number };
 }
 
 /** All that an agent knows of a kernel: from these a gateway without any memory goes on. */

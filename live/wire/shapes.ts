@@ -1,5 +1,11 @@
 import { type Shapes, Vocabulary } from './codec.ts';
-import type { AgentNotice, GatewayNotice, GatewayRequest, PeerMessage } from './messages.ts';
+import type {
+  AgentNotice,
+  GatewayNotice,
+  GatewayRequest,
+  ManyNotices,
+  PeerMessage,
+} from './messages.ts';
 
 /** What each direction may say; see messages.ts for the meaning. */
 
@@ -23,6 +29,7 @@ const FROM_GATEWAY = {
 
 const FROM_AGENT = {
   hello: 'v:n host:s pid:n peer:s key:s kernels:a pooled:a gpus:n',
+  many: 'notices:a',
   'agent-beat': 'at:n positions:a',
   'replica-ready': 'kernel:s member:n pid:n startMs:n',
   'replica-failed': 'kernel:s member:n code:s message:s',
@@ -35,7 +42,7 @@ const FROM_AGENT = {
   'from-kernel': 'kernel:s member:n channel:s',
   'lost-quorum': 'kernel:s member:n',
   'kernel-state': 'kernel:s unreplicated:a pinned:a stateBytes:n savedMs:n',
-} satisfies Record<AgentNotice['t'], string>;
+} satisfies Record<(AgentNotice | ManyNotices)['t'], string>;
 
 const AMONG_PEERS = {
   'peer-hello': 'v:n host:s',
