@@ -12,6 +12,7 @@ import type { Pools } from './pools.ts';
 import { decidedCell, type Reconciler } from './reconcile.ts';
 import type { Replicas } from './replicas.ts';
 import { remember } from './replies.ts';
+import { failedCell, hasMajority, latestOf, type Report, repliedIn, reportsOf } from './reports.ts';
 
 export interface RecoveryOptions {
   loop: CoreLoop;
@@ -42,11 +43,6 @@ const MOST_KEPT = 10_000;
 interface Kept {
   host: string;
   notice: AgentNotice;
-}
-
-interface Report {
-  host: string;
-  report: KernelReport;
 }
 
 /**
@@ -224,8 +220,9 @@ export class Recovery {
       loop.post({ kind: 'session-pinned', session: kernel.session, pinned: true });
     this.#takeOutputs(kernel, reports);
     this.#takeDecided(kernel, best, repliedIn(reports));
+    const failed = failedCell(best, kernel, repliedIn(reports));
     for (const open of best.open.toSorted((a, b) => a.submit.cell - b.submit.cell))
-      this.#takeOpen(kernel, open, adopted);
+      this.#takeOpen(kernel, open, adopted, open.submit.cell > failed);
   }
 
   #addMembers(kernel: LiveKernel, best: KernelReport, reports: readonly Report[]): void {
@@ -307,6 +304,7 @@ export class Recovery {
     kernel: LiveKernel,
     open: OpenCell,
     adopted: readonly { member: Member; host: number }[],
+    isStopped: boolean,
   ): void {
     const { loop, outcomes } = this.#options;
     const { submit, attempt, executor, devices, count } = open;
@@ -318,7 +316,10 @@ export class Recovery {
     if (submit.session !== '') kernel.positions.set(submit.session, -1);
     const { session } = kernel;
     if (attempt === 0) {
-      outcomes.resubmit(kernel, cell);
+      cell.withdrawn = isStopped;
+      if (isStopped)
+        outcomes.abortWaiting(kernel, cell, 'stop-on-error', 'a cell before it failed');
+      else outcomes.resubmit(kernel, cell);
       return;
     }
     const submittedAt = Math.min(loop.now(), submit.submittedAt - loop.epochMs);
@@ -337,28 +338,6 @@ export class Recovery {
     const run = { session, cell: cell.cell, replica, submittedAt, need, attempt: 1 };
     loop.post({ kind: 'execution-adopted', ...run, devices: bits });
   }
-}
-
-function reportsOf(byHost: ReadonlyMap<string, KernelReport>): Report[] {
-  return Array.from(byHost, ([host, report]) => ({ host, report }));
-}
-
-function latestOf(reports: readonly Report[]): KernelReport {
-  return reports.reduce((a, b) => (b.report.applied > a.report.applied ? b : a)).report;
-}
-
-function hasMajority(reports: readonly Report[]): boolean {
-  const { members } = latestOf(reports);
-  const told = members.filter(({ member, host }) =>
-    reports.some((each) => each.host === host && each.report.member === member),
-  );
-  return told.length * 2 > members.length;
-}
-
-/** Last cell whose reply clients had, where some host was told. */
-function repliedIn(reports: readonly Report[]): number | undefined {
-  const told = reports.flatMap(({ report: { outputs } }) => outputs.replied ?? []);
-  return told.length === 0 ? undefined : Math.max(...told);
 }
 
 function kernelOf(best: KernelReport): LiveKernel {

@@ -19,6 +19,9 @@ import { type KernelLogState, readState, STATE_FORMAT } from './log-state.ts';
 export const DECIDED_KEPT = 64;
 export const REQUESTS_KEPT = 4096;
 
+/** In the JSON text of a request; inside its code the quotes would be escaped. */
+const GOES_ON = /"stop_on_error"\s*:\s*false/;
+
 /** A cell that is accepted and undecided. */
 export interface LoggedCell {
   readonly submit: SubmitEntry;
@@ -193,13 +196,15 @@ export class KernelLog {
 
   #close(
     cell: number,
-    { session, msgId, header }: SubmitEntry,
+    { session, msgId, header, content }: SubmitEntry,
     start: StartEntry | undefined,
     entry: DecidedCell['entry'],
   ): void {
     this.open.delete(cell);
     if (this.running?.submit.cell === cell) this.running = undefined;
-    this.decided.push({ cell, session, msgId, header, count: start?.count ?? 0, entry });
+    const count = start?.count ?? 0;
+    const how = GOES_ON.test(content) ? { goesOn: true } : {};
+    this.decided.push({ cell, session, msgId, header, count, ...how, entry });
     if (this.decided.length > DECIDED_KEPT) this.decided.shift();
   }
 

@@ -222,6 +222,8 @@ export interface DecidedCell {
   /** header of the request as JSON text, the parent of a late reply */
   header: string;
   count: number;
+  /** its request said `stop_on_error: false`: cells behind it run although it failed */
+  goesOn?: boolean;
   entry: Extract<AppliedEntry, { type: 'end' | 'abort' }>;
 }
 

@@ -276,6 +276,28 @@ test('the last copy of a kernel is not removed because two others are gone', asy
   assert.is(group.members.size, 1);
 });
 
+for (const goesOn of [false, true])
+  test(`a cell fails while there is no gateway: stop_on_error ${!goesOn}`, async () => {
+    const kernel = await create(kit);
+    const client = new Client('s').attach(kit.brain, kernel);
+    await client.reply(client.run('print 1'));
+    const failing = client.run('hang', {}, goesOn ? { stop_on_error: false } : {});
+    const behind = [client.run('print 1'), client.run('print 1')];
+    const { log } = kit.agents.groups.get(kernel)!;
+    await until(() => log.open.size === 3, 'all are accepted');
+    await until(() => kit.agents.groups.get(kernel)!.run !== undefined, 'it runs');
+    kit.brain.close();
+    kit.agents.groups.get(kernel)!.run!.end(true);
+    kit.brain = newBrain(kit.agents);
+    kit.agents.connect(kit.brain);
+    await kit.brain.recovery.done;
+    const page = new Client('s').attach(kit.brain, kernel);
+    assert.is((await page.reply(failing))['status'], 'error');
+    for (const id of behind) assert.is((await page.reply(id))['status'], goesOn ? 'ok' : 'aborted');
+    assert.is(kit.agents.runs.size, goesOn ? 4 : 2);
+    assert.is((await page.reply(page.run('print 1')))['status'], 'ok');
+  });
+
 /** What a host does with its log when it is told that this is all there is. */
 function recovering(agents: FakeAgents): void {
   const request = agents.request.bind(agents);
