@@ -10,6 +10,8 @@ interface Asked {
   epoch: number;
   executor: number;
   askedAt: number;
+  /** index of its SUBMIT, once told */
+  acceptedAt: number;
 }
 
 const LOOK_MS = 100;
@@ -22,6 +24,10 @@ export class FakeGateway {
   readonly #world: World;
   #attempt = 0;
   #epoch = 0;
+  resets = 0;
+  /** epoch of a RESET that is not told as applied yet, 0 for none */
+  #resetting = 0;
+  #resetAt = 0;
   readonly #goneSince = new Map<string, number>();
 
   constructor(world: World) {
@@ -32,7 +38,7 @@ export class FakeGateway {
 
   submit(code: string): void {
     const cell = this.cells.length;
-    const nothing = { attempt: 0, epoch: 0, executor: 0, askedAt: 0 };
+    const nothing = { attempt: 0, epoch: 0, executor: 0, askedAt: 0, acceptedAt: Infinity };
     this.cells.push({ cell, code, state: 'waiting', ...nothing });
   }
 
@@ -58,8 +64,37 @@ export class FakeGateway {
       if (asked.state === 'decided' || entry.attempt < asked.attempt) return;
       Object.assign(asked, { state: 'running', attempt: entry.attempt, executor: entry.executor });
       asked.epoch = entry.epoch;
+    } else if (entry.type === 'submit' && !entry.duplicate) {
+      const asked = this.cells[entry.cell]!;
+      asked.acceptedAt = Math.min(asked.acceptedAt, notice.index);
+      this.#decideReset();
+    } else if (entry.type === 'reset') {
+      if (entry.epoch === this.#resetting) this.#resetting = 0;
+      this.#resetAt = Math.max(this.#resetAt, notice.index);
+      this.#decideReset();
     } else if (entry.type === 'end' && entry.won) this.cells[entry.cell]!.state = 'decided';
     else if (entry.type === 'abort' && entry.won) this.cells[entry.entry.cell]!.state = 'decided';
+  }
+
+  /** The user's restart: what was accepted before it ends by it. */
+  restart(): void {
+    if (this.#resetting !== 0) return;
+    this.resets++;
+    this.#resetting = ++this.#epoch;
+    this.#reset(this.#resetting);
+  }
+
+  #reset(epoch: number): void {
+    if (this.#resetting !== epoch) return;
+    const { hosts, random } = this.#world;
+    const reached = hosts.filter((host) => this.#reaches(host) && host.member !== 0);
+    const one = reached[Math.floor(random() * reached.length)];
+    if (one !== undefined) this.#propose(one, [{ v: 1, type: 'reset', epoch }]);
+    this.#world.after(ASK_AGAIN_MS, () => this.#reset(epoch));
+  }
+
+  #decideReset(): void {
+    for (const asked of this.cells) if (asked.acceptedAt < this.#resetAt) asked.state = 'decided';
   }
 
   #look(): void {
@@ -109,6 +144,11 @@ export class FakeGateway {
     this.#propose(one, [submit, start]);
     const another = reached[Math.floor(random() * reached.length)]!;
     if (random() < 0.2) this.#propose(another, [submit, start]);
+    // Asked of a host that hears it when all is over.
+    if (random() < 0.2)
+      this.#world.after(2_000 + random() * 10_000, () => {
+        if (this.#reaches(another)) this.#propose(another, [submit, start]);
+      });
   }
 
   #propose(host: Host, entries: readonly LogEntry[]): void {

@@ -62,7 +62,7 @@ class Mover {
 }
 
 /** Something breaks, and is whole again a while later. */
-function breakSomething(world: World, mover: Mover): void {
+function breakSomething(world: World, mover: Mover, gateway: FakeGateway): void {
   const { random } = world;
   const host = world.hosts[Math.floor(random() * world.hosts.length)]!;
   const ms = 200 + Math.floor(random() * 4_000);
@@ -83,7 +83,8 @@ function breakSomething(world: World, mover: Mover): void {
     });
   } else if (what < 0.88)
     host.replica?.fault({ kind: 'yield-next', kernel: 'k1', times: 1 + Math.floor(random() * 3) });
-  else if (what < 0.97) mover.begin();
+  else if (what < 0.95) mover.begin();
+  else if (what < 0.97) gateway.restart();
   else world.heal();
 }
 
@@ -104,7 +105,7 @@ async function storm(seed: number): Promise<void> {
   for (let cell = 0; cell < CELLS; cell++)
     gateway.submit(CODE[Math.floor(world.random() * CODE.length)]!);
   for (let blow = 0; blow < 40 && gateway.decided < CELLS; blow++) {
-    breakSomething(world, mover);
+    breakSomething(world, mover, gateway);
     await world.run(100 + world.random() * 1_500);
   }
   world.heal();
