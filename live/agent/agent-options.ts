@@ -1,10 +1,12 @@
 import type { Logger } from 'pino';
 import type { KernelMeta } from '../log/entries.ts';
+import type { KernelStore } from '../stores/kernel-store.ts';
 import type { KeyPair } from '../wire/keys.ts';
 import type { MemberAddress } from '../wire/messages.ts';
 import type { Gatekeeper } from '../wire/zap.ts';
 import type { KernelRuntime, RuntimeFactory } from './kernel/runtime.ts';
 import type { Blobs, LogStore, Peers, Replica, Tell } from './ports.ts';
+import type { Saver } from './saver.ts';
 
 export interface AgentLimits {
   /** ms between beats, to the gateway and to each other agent */
@@ -55,6 +57,7 @@ export interface ReplicaParts {
   /** folder for outputs that do not fit into memory */
   outputs: string;
   gpus: number;
+  saver: Saver | undefined;
   /** A process that is not started; the first one may be a pooled one. */
   makeRuntime(meta: KernelMeta, niced: boolean, first: boolean): KernelRuntime;
 }
@@ -90,6 +93,8 @@ export interface AgentOptions {
   capacity: Capacity;
   runtimes: RuntimeFactory;
   openReplica: OpenReplica;
+  /** where state outlives the hosts that have it; undefined for nowhere */
+  store?: KernelStore | undefined;
   log: Logger;
   limits?: Partial<AgentLimits>;
 }

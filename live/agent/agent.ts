@@ -19,6 +19,7 @@ import { PeerLinks, type PeerOptions } from './peers.ts';
 import { Processes } from './pool.ts';
 import type { ForwardAnswer } from './ports.ts';
 import { Replicas } from './replicas.ts';
+import { Saver } from './saver.ts';
 import { LevelStore } from './store.ts';
 
 /**
@@ -46,6 +47,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 
 const SLOW_TURN_EVERY_MS = 30_000;
 
+function now(): number {
+  return performance.now();
+}
+
 class RunningAgent implements Agent {
   readonly host: string;
   readonly #options: AgentOptions;
@@ -56,6 +61,7 @@ class RunningAgent implements Agent {
   #blobs: PeerBlobs | undefined;
   #processes: Processes | undefined;
   #replicas: Replicas | undefined;
+  #saver: Saver | undefined;
   #link: GatewayLink | undefined;
   #dispatcher: Dispatcher | undefined;
   #timers: NodeJS.Timeout[] = [];
@@ -91,13 +97,19 @@ class RunningAgent implements Agent {
       join(folder, 'blobs'),
       (to, message, frames) => peers.send(to, message, frames),
       log,
+      {},
+      options.store,
     );
     this.#blobs = blobs;
+    const saver = options.store && new Saver({ store: options.store, blobs, log, now });
+    this.#saver = saver;
     const tell = (...said: Parameters<GatewayLink['tell']>): void => this.#link?.tell(...said);
     const { orphanMs } = this.#limits;
     const processes = new Processes(runtimes, root, orphanMs, tell, log);
     this.#processes = processes;
-    const replicas = new Replicas({ options, store: this.#store, peers, blobs, processes, tell });
+    const replicas = new Replicas({
+      ...{ options, store: this.#store, peers, blobs, processes, saver, tell },
+    });
     this.#replicas = replicas;
     this.#setHosts(memory.hosts);
     await rememberHost(folder, { v: 1, peer: peers.endpoint, hosts: memory.hosts });
@@ -140,6 +152,7 @@ class RunningAgent implements Agent {
     this.#stopClocks();
     await this.#replicas?.close();
     await this.#processes?.close();
+    await this.#saver?.close();
     this.#cutLinks();
     await this.#store.close();
     await rm(join(this.#options.runtimeDir, this.host), { recursive: true, force: true });
@@ -149,6 +162,7 @@ class RunningAgent implements Agent {
     if (this.#closed) return;
     this.#stopClocks();
     this.#cutLinks();
+    await this.#saver?.close();
     await this.#store.close();
   }
 
@@ -251,6 +265,7 @@ class RunningAgent implements Agent {
     this.#latestMs = Math.max(this.#latestMs, now - this.#tickedAt - this.#limits.tickMs);
     this.#tickedAt = now;
     this.#replicas?.each((replica) => replica.tick());
+    this.#saver?.tick();
   }
 
   #beat(): void {

@@ -6,6 +6,7 @@ import { adopt } from './blob-adoption.ts';
 import { BlobFiles, HASH } from './blob-files.ts';
 import { BlobOffers } from './blob-offers.ts';
 import { BlobReceiver } from './blob-receiver.ts';
+import { type BlobSource, restored } from './blob-restore.ts';
 import { BlobSender, type Carry, CHUNK_BYTES, unreachable } from './blob-sender.ts';
 import type { Blobs } from './ports.ts';
 
@@ -56,6 +57,7 @@ export class PeerBlobs implements Blobs {
   readonly #carry: Carry;
   readonly #log: Logger;
   readonly #limits: BlobLimits;
+  readonly #store: BlobSource | undefined;
   readonly #sender: BlobSender;
   readonly #receiver: BlobReceiver;
   readonly #offers: BlobOffers;
@@ -71,7 +73,9 @@ export class PeerBlobs implements Blobs {
     carry: Carry,
     log: Logger,
     limits: Partial<BlobLimits> = {},
+    store?: BlobSource,
   ) {
+    this.#store = store;
     this.#host = host;
     this.#files = new BlobFiles(root);
     this.#carry = carry;
@@ -315,18 +319,19 @@ export class PeerBlobs implements Blobs {
     hosts: readonly string[],
   ): Promise<void> {
     const until = performance.now() + this.#limits.ensureMs + bytes / SLOW_BYTES_PER_MS;
-    while (!this.#closed && hosts.length > 0) {
+    while (!this.#closed && (hosts.length > 0 || this.#store !== undefined)) {
       for (const host of hosts) {
         if ((await this.#files.size(kernel, hash)) === bytes) return;
         if ((await this.#fetch(host, kernel, hash)) === 'stored') return;
       }
+      if (await restored(this.#files, this.#store, kernel, { hash, bytes }, this.#log)) return;
       if (performance.now() + RETRY_MS > until) break;
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
     this.#log.error({ kernel, hash, hosts }, 'a blob is nowhere');
     throw new NbosError(
       'blob-lost',
-      `state ${hash.slice(0, 12)}… of kernel ${kernel} is on none of ${hosts.join(', ') || 'no hosts'}`,
+      `state ${hash.slice(0, 12)}… of kernel ${kernel} is on none of ${hosts.join(', ') || 'no hosts'}, nor in a store`,
       'Bring back a host that had the kernel; its variables go on without this part otherwise.',
     );
   }

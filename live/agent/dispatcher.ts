@@ -32,7 +32,8 @@ export class Dispatcher {
     [Kind in RequestKind]: (request: RequestOf<Kind>) => Promise<unknown> | unknown;
   } = {
     'start-replica': (request) => this.#of.replicas.start(request),
-    'stop-replica': ({ kernel, member }) => this.#of.replicas.stop(kernel, member),
+    'stop-replica': ({ kernel, member, closed }) =>
+      this.#of.replicas.stop(kernel, member, closed === true),
     propose: ({ kernel, entries }) => this.#of.replicas.get(kernel).propose(entries),
     'change-members': ({ kernel, add, remove }) =>
       this.#of.replicas.get(kernel).changeMembers(add, remove),

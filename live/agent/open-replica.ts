@@ -34,14 +34,14 @@ export function replicaOpener(limits: Partial<ReplicaLimits> = {}): OpenReplica 
 }
 
 function optionsOf(parts: ReplicaParts, gpus: HostGpus, limits: ReplicaLimits): ReplicaOptions {
-  const { kernel, store, peers, blobs, tell, log, niced, makeRuntime } = parts;
+  const { kernel, store, peers, blobs, tell, log, niced, makeRuntime, saver } = parts;
   const devices: ReplicaDevices = {
     take: (cell, ids, shared) => gpus.take(kernel, cell, ids, shared),
     release: (cell) => gpus.release(kernel, cell),
     unbind: () => gpus.unbind(kernel),
   };
   return {
-    ...{ kernel, store, peers, blobs, tell, log, niced, devices, limits },
+    ...{ kernel, store, peers, blobs, tell, log, niced, devices, limits, saver },
     outputs: new KernelOutputs(parts.outputs, 0),
     makeRuntime: (meta, nicedNow, first) => makeRuntime(meta, nicedNow, first),
     random: () => randomInt(RANDOM_STEPS) / RANDOM_STEPS,

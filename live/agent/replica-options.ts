@@ -4,6 +4,7 @@ import type { MemberAddress } from '../wire/messages.ts';
 import { GROUP_LIMITS, type GroupLimits, type Logger } from './group-options.ts';
 import type { KernelRuntime } from './kernel/runtime.ts';
 import type { Blobs, LogStore, Peers, Tell } from './ports.ts';
+import type { Saver } from './saver.ts';
 
 export interface ReplicaLimits {
   readonly group: GroupLimits;
@@ -102,6 +103,8 @@ export interface ReplicaOptions {
   /** ms on the clock of Peers.lastContact */
   readonly now: () => number;
   readonly limits: ReplicaLimits;
+  /** brings its state to the store; undefined without one */
+  readonly saver?: Saver | undefined;
 }
 
 /** What `start-replica` says of a replica that is new on this host. */

@@ -2,6 +2,7 @@ import { rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Blob, Delta } from '../log/entries.ts';
 import type { KernelLog } from '../log/kernel-log.ts';
+import type { Group } from './group.ts';
 import type { ReplicaOptions } from './replica-options.ts';
 import type { ReplicaProcess } from './replica-process.ts';
 import { filesOf, unreplicatedWith, withFewerInline } from './replica-table.ts';
@@ -10,8 +11,7 @@ import { filesOf, unreplicatedWith, withFewerInline } from './replica-table.ts';
 export interface StateOf {
   readonly process: ReplicaProcess;
   log(): KernelLog;
-  member(): number;
-  voterHosts(): readonly string[];
+  group(): Pick<Group, 'member' | 'voterHosts'>;
 }
 
 const NAMES_TOLD = 8;
@@ -32,7 +32,7 @@ export class ReplicaState {
     const files = filesOf(delta.units);
     if (files.length === 0) return Promise.resolve();
     const { blobs, kernel } = this.#options;
-    const hosts = this.#of.voterHosts();
+    const hosts = this.#of.group().voterHosts;
     return blobs.replicate(kernel, files, hosts, Math.floor(hosts.length / 2) + 1);
   }
 
@@ -71,7 +71,7 @@ export class ReplicaState {
   /** Tells the gateway, when this replica speaks for the kernel and something changed. */
   tell(savedMs: number): void {
     const { executor, unreplicated: names, pinned, stateBytes } = this.#of.log();
-    if (executor !== this.#of.member()) return;
+    if (executor !== this.#of.group().member) return;
     const unreplicated = unreplicatedWith(names, this.#of.process.failed);
     const now = JSON.stringify([unreplicated, pinned, stateBytes]);
     if (now === this.#told) return;
@@ -87,10 +87,12 @@ export class ReplicaState {
     });
   }
 
-  /** Removes files that no version in the table needs. */
+  /** Removes files that no version in the table needs, and none that is being saved. */
   collect(): Promise<void> {
     const keep = new Set(filesOf([...this.#of.log().units.values()]).map(({ hash }) => hash));
-    return this.#options.blobs.collect(this.#options.kernel, keep);
+    const { blobs, kernel, saver } = this.#options;
+    for (const hash of saver?.pinned(kernel) ?? []) keep.add(hash);
+    return blobs.collect(kernel, keep);
   }
 }
 

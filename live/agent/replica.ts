@@ -16,6 +16,7 @@ import type { NewReplica, ReplicaOptions } from './replica-options.ts';
 import { OutputGate } from './replica-outputs.ts';
 import { ReplicaProcess } from './replica-process.ts';
 import { positionOf, reportOf } from './replica-report.ts';
+import { ReplicaSaving } from './replica-saving.ts';
 import { ReplicaState } from './replica-state.ts';
 import { filesOf } from './replica-table.ts';
 
@@ -32,13 +33,13 @@ export class KernelReplica implements Replica, GroupMachine {
   readonly #gate: OutputGate;
   readonly #lease: RunningLease;
   readonly #state: ReplicaState;
+  readonly #saving: ReplicaSaving;
   readonly #elsewhere: AbortElsewhere;
   #log = new KernelLog();
   #group!: Group;
   #meta!: KernelMeta;
   #dead = false;
   #resets = 0;
-  #collectsBlobs = false;
 
   constructor(options: ReplicaOptions) {
     const { kernel, limits, peers } = options;
@@ -46,12 +47,9 @@ export class KernelReplica implements Replica, GroupMachine {
     this.kernel = kernel;
     this.#elsewhere = new AbortElsewhere(kernel, peers);
     this.#process = new ReplicaProcess(this.#processOf());
-    this.#state = new ReplicaState(options, {
-      process: this.#process,
-      log: () => this.#log,
-      member: () => this.member,
-      voterHosts: () => this.#group.voterHosts,
-    });
+    const of = { process: this.#process, log: () => this.#log, group: () => this.#group };
+    this.#state = new ReplicaState(options, of);
+    this.#saving = new ReplicaSaving(options, this.#state, of);
     this.#runner = new CellRunner(this.#runnerOf());
     this.#lease = new RunningLease(this.#leaseOf(), limits.leaseMs, limits.contactMs);
     this.#collector = new ReplicaCollector({
@@ -182,8 +180,7 @@ export class KernelReplica implements Replica, GroupMachine {
   }
 
   #follow({ index, entry }: Applied, former: number): void {
-    if ((entry.type === 'end' || entry.type === 'state') && filesOf(entry.delta.units).length > 0)
-      this.#collectsBlobs = true;
+    this.#saving.follow(entry);
     switch (entry.type) {
       case 'start':
         this.#onStart(index, former);
@@ -263,7 +260,7 @@ export class KernelReplica implements Replica, GroupMachine {
   }
 
   snapshot(): unknown {
-    this.#collectsBlobs = true;
+    this.#saving.outdated();
     return this.#log.state();
   }
 
@@ -290,6 +287,7 @@ export class KernelReplica implements Replica, GroupMachine {
   }
 
   onRole({ role }: RoleStatus): void {
+    this.#saving.onRole();
     if (role !== 'leader' || this.#log.meta !== undefined) return;
     this.#group
       .propose([{ v: 1, type: 'create', meta: this.#meta }])
@@ -326,9 +324,7 @@ export class KernelReplica implements Replica, GroupMachine {
     if (this.#runner.current !== undefined) this.#lease.tick(this.#options.now());
     else if (this.#group.node.leader !== NOBODY) this.#runner.abandonOld(this.#log, this.member);
     this.#collector.tick(this.#isExecutor);
-    if (!this.#collectsBlobs) return;
-    this.#collectsBlobs = false;
-    this.#state.collect().catch((error: unknown) => this.#warn(error, 'old state was not removed'));
+    this.#saving.tick();
   }
 
   hostGone(host: string): void {
@@ -367,7 +363,7 @@ export class KernelReplica implements Replica, GroupMachine {
   }
 
   position(): KernelPosition {
-    return positionOf(this.#group, this.#process);
+    return { ...positionOf(this.#group, this.#process), ...this.#saving.standing() };
   }
 
   report(): KernelReport {
@@ -383,6 +379,7 @@ export class KernelReplica implements Replica, GroupMachine {
     const { store, blobs, outputs } = this.#options;
     this.#dead = true;
     this.#elsewhere.stop();
+    this.#saving.stop();
     this.#runner.decided();
     await this.#group.stop();
     await this.#process.stop(how === 'leave');

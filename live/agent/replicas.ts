@@ -13,6 +13,7 @@ import type { PeerLinks } from './peers.ts';
 import type { Processes } from './pool.ts';
 import type { Replica, Tell } from './ports.ts';
 import { recoverGroup } from './recover-group.ts';
+import type { Saver } from './saver.ts';
 import type { LevelStore } from './store.ts';
 
 export interface ReplicasOf {
@@ -21,6 +22,7 @@ export interface ReplicasOf {
   peers: PeerLinks;
   blobs: PeerBlobs;
   processes: Processes;
+  saver: Saver | undefined;
   tell: Tell;
 }
 
@@ -100,12 +102,13 @@ export class Replicas {
     });
   }
 
-  /** Removes process, log and files. Nothing happens when another member is here by now. */
-  stop(kernel: string, member: number): Promise<void> {
+  /** Removes process, log and files; `closed`: from the store too. Nothing happens when another member is here by now. */
+  stop(kernel: string, member: number, closed: boolean): Promise<void> {
     return this.#inTurn(kernel, async () => {
       const replica = this.#replicas.get(kernel);
       if (replica !== undefined && replica.member !== member) return;
       await this.#purge(kernel);
+      if (closed) this.#of.saver?.ended(kernel);
     });
   }
 
@@ -174,8 +177,8 @@ export class Replicas {
     const found: KernelPosition[] = [];
     this.each((replica) => {
       const position = replica.position();
-      const { member, role, applied, process, pid } = position;
-      const said = `${member} ${role} ${applied} ${process} ${pid}`;
+      const { member, role, applied, process, pid, store } = position;
+      const said = `${member} ${role} ${applied} ${process} ${pid} ${store?.since}`;
       if (!whole && this.#told.get(replica.kernel) === said) return;
       this.#told.set(replica.kernel, said);
       found.push(position);
@@ -216,12 +219,12 @@ export class Replicas {
     pooled: string,
     fresh: FreshReplica | undefined,
   ): Promise<void> {
-    const { options, store, peers, blobs, processes, tell } = this.#of;
+    const { options, store, peers, blobs, processes, saver, tell } = this.#of;
     await blobs.prepare(kernel);
     const directory = blobs.directory(kernel);
     const replica = await options.openReplica(
       {
-        ...{ kernel, store, peers, blobs, niced },
+        ...{ kernel, store, peers, blobs, niced, saver },
         tell: (notice, frames) => {
           if (notice.t === 'replica-failed') this.#heardFailure(kernel, notice);
           tell(notice, frames);

@@ -325,7 +325,8 @@ export class Replicas {
   #purge(kernel: LiveKernel, member: Member): void {
     kernel.members.delete(member.member);
     kernel.streams.forget(member.member);
-    if (this.#options.hosts.isUp(member.host)) this.discard(member.host, kernel.id, member.member);
+    if (this.#options.hosts.isUp(member.host))
+      this.discard(member.host, kernel.id, member.member, kernel.closing);
   }
 
   /** Out of its group without a change of members. */
@@ -339,9 +340,10 @@ export class Replicas {
   }
 
   /** A replica that nobody knows any more. */
-  discard(host: string, kernel: string, member: number): void {
+  discard(host: string, kernel: string, member: number, closed = false): void {
+    const whole = closed ? { closed } : {};
     this.#options.links
-      .request(host, { t: 'stop-replica', kernel, member }, this.#options.startMs)
+      .request(host, { t: 'stop-replica', kernel, member, ...whole }, this.#options.startMs)
       .catch((error) => this.#options.log.warn({ err: error, kernel, host }, 'not removed'));
   }
 }

@@ -169,7 +169,7 @@ export interface AbortEntry {
   message: string;
 }
 
-/** Blobs up to this index of the log are in the store. */
+/** The table as it was at this index of the log is in the store, with its blobs. */
 export interface SavedEntry {
   v: 1;
   type: 'saved';

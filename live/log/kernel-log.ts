@@ -70,6 +70,8 @@ export class KernelLog {
   revision = 0;
   /** blobs up to this index are in the store */
   saved = 0;
+  /** index of the last entry that changed what the store is to have */
+  changedAt = 0;
   /** how often a RESET has emptied the state: a process of an earlier life is useless */
   resets = 0;
   #stateSeq = -1;
@@ -84,7 +86,10 @@ export class KernelLog {
     switch (entry.type) {
       case 'create': {
         const first = this.meta === undefined;
-        if (first) this.meta = entry.meta;
+        if (first) {
+          this.meta = entry.meta;
+          this.changedAt = index;
+        }
         return done(first, { type: 'create', meta: this.meta! });
       }
       case 'submit': {
@@ -121,6 +126,7 @@ export class KernelLog {
       case 'annotate': {
         const { v: _v, type: _type, ...fields } = entry;
         if (this.meta !== undefined) this.meta = { ...this.meta, ...fields };
+        this.changedAt = index;
         return done(true, { type: 'other' });
       }
     }
@@ -217,7 +223,10 @@ export class KernelLog {
   }
 
   #take({ units, dropped, unreplicated, pinned, stateBytes }: Delta): void {
-    if (units.length + dropped.length > 0) this.revision++;
+    if (units.length + dropped.length > 0) {
+      this.revision++;
+      this.changedAt = this.applied;
+    }
     for (const id of dropped) this.units.delete(id);
     for (const unit of units) this.units.set(unit.id, unit);
     this.unreplicated = unreplicated;
@@ -242,6 +251,7 @@ export class KernelLog {
     }
     this.units.clear();
     this.revision++;
+    this.changedAt = this.applied;
     this.unreplicated = [];
     this.pinned = [];
     this.stateBytes = 0;
@@ -279,6 +289,7 @@ export class KernelLog {
       nextAttempt: this.nextAttempt,
       lastOutput: this.lastOutput,
       saved: this.saved,
+      changedAt: this.changedAt,
       resets: this.resets,
       stateSeq: this.#stateSeq,
       open: [...this.open.values()].map(({ submit, start }) => ({ submit, start: start ?? null })),

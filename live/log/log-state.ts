@@ -19,6 +19,7 @@ export interface KernelLogState {
   nextAttempt: number;
   lastOutput: number;
   saved: number;
+  changedAt: number;
   resets: number;
   stateSeq: number;
   open: readonly { submit: SubmitEntry; start: StartEntry | null }[];
@@ -30,7 +31,16 @@ export interface KernelLogState {
   stateBytes: number;
 }
 
-const COUNTS = ['applied', 'epoch', 'executor', 'count', 'nextCell', 'nextAttempt', 'saved'];
+const COUNTS = [
+  'applied',
+  'epoch',
+  'executor',
+  'count',
+  'nextCell',
+  'nextAttempt',
+  'saved',
+  'changedAt',
+];
 
 /** Checks what a snapshot holds. Throws `format-version` or `log-corrupt`. */
 export function readState(value: unknown): KernelLogState {

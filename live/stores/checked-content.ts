@@ -1,7 +1,8 @@
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { NbosError } from '../../core/errors.ts';
 import type { Content } from './store.ts';
-import { corrupt } from './store-errors.ts';
+import { corrupt, reasonIn } from './store-errors.ts';
 
 /** Large enough for few turns of the loop, small enough to be hashed in one of them. */
 export const PIECE_BYTES = 256 * 1024;
@@ -39,7 +40,7 @@ export function guarded(store: string, key: string, content: Content, onPiece: (
     async *open(): AsyncGenerator<Uint8Array> {
       const sum = new Sum();
       let held: Uint8Array | undefined;
-      for await (const piece of content.open()) {
+      for await (const piece of readable(key, content)) {
         onPiece();
         if (piece.byteLength === 0) continue;
         sum.add(piece);
@@ -52,6 +53,19 @@ export function guarded(store: string, key: string, content: Content, onPiece: (
   } satisfies Content;
 }
 
+/** What cannot be read here is no fault of the store. */
+async function* readable(key: string, content: Content): AsyncGenerator<Uint8Array> {
+  try {
+    yield* content.open();
+  } catch (error) {
+    throw new NbosError(
+      'file-not-found',
+      `what was to be stored as ${key} cannot be read: ${reasonIn(error)}`,
+      'A newer version is stored instead, as soon as there is one.',
+    );
+  }
+}
+
 /** Length and checksum of what goes by. */
 export class Sum {
   bytes = 0;
@@ -62,10 +76,15 @@ export class Sum {
     this.#hash.update(piece);
   }
 
+  /** Hex of the SHA-256; nothing can be added after it. */
+  digest(): string {
+    return this.#hash.digest('hex');
+  }
+
   /** Throws `store-corrupt`; `sha256` is not compared when ''. */
   check(store: string, key: string, bytes: number, sha256: string): void {
     if (this.bytes !== bytes) throw corrupt(store, key, `${this.bytes} bytes instead of ${bytes}`);
-    if (sha256 !== '' && this.#hash.digest('hex') !== sha256)
+    if (sha256 !== '' && this.digest() !== sha256)
       throw corrupt(store, key, 'its SHA-256 is not the one it was stored under');
   }
 }

@@ -67,7 +67,7 @@ export class CheckedStore {
         if (sum.bytes + piece.byteLength > whole)
           throw wrongLength(this.name, key, sum.bytes + piece.byteLength, whole);
         sum.add(piece);
-        await take(piece);
+        await taken(take, piece);
         moved();
       }
       if (sum.bytes < whole)
@@ -173,6 +173,22 @@ export class CheckedStore {
       stalled.catch(() => undefined);
       giveUp.abort();
     }
+  }
+}
+
+/** Where it is taken to is no part of the store: it does not help to read again. */
+async function taken(
+  take: (piece: Uint8Array) => Promise<void> | void,
+  piece: Uint8Array,
+): Promise<void> {
+  try {
+    await take(piece);
+  } catch (error) {
+    throw new NbosError(
+      'file-unwritable',
+      `what was read cannot be put down: ${reasonIn(error)}`,
+      'Free space or mend the disk of this host.',
+    );
   }
 }
 

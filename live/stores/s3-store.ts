@@ -139,6 +139,8 @@ export class S3Store implements ObjectStore {
   /** The SDK takes a while to load: only who has such a store waits for it. */
   #open(): Promise<{ sdk: Sdk; client: S3Client }> {
     this.#opened ??= (async () => {
+      // Which Node its next versions need is nothing to our users.
+      process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
       const sdk = await import('@aws-sdk/client-s3');
       const { endpoint, region } = this.#place;
       const client = new sdk.S3Client({
@@ -146,6 +148,7 @@ export class S3Store implements ObjectStore {
         requestChecksumCalculation: 'WHEN_REQUIRED',
         responseChecksumValidation: 'WHEN_REQUIRED',
         maxAttempts: 1,
+        logger: SILENT,
         requestHandler: { connectionTimeout: CONNECT_MS },
         ...(endpoint === '' ? {} : { endpoint, forcePathStyle: true }),
         ...(region === '' ? {} : { region }),
@@ -175,9 +178,9 @@ export class S3Store implements ObjectStore {
     const options = { abortSignal: signal };
     const { UploadId } = await client.send(new sdk.CreateMultipartUploadCommand(at), options);
     const upload = { ...at, UploadId };
+    const running = new Set<Promise<void>>();
     try {
       const done: { PartNumber: number; ETag: string | undefined }[] = [];
-      const running = new Set<Promise<void>>();
       const send = async (PartNumber: number, pieces: Uint8Array[]): Promise<void> => {
         const command = new sdk.UploadPartCommand({ ...upload, PartNumber, ...bodyOf(pieces) });
         const { ETag } = await client.send(command, options);
@@ -197,6 +200,8 @@ export class S3Store implements ObjectStore {
       const whole = { ...upload, MultipartUpload: { Parts: done }, ...onlyNew(mode) };
       await client.send(new sdk.CompleteMultipartUploadCommand(whole), options);
     } catch (error) {
+      // A part that arrived after the end of its upload would stay.
+      await Promise.allSettled(running);
       await client.send(new sdk.AbortMultipartUploadCommand(upload)).catch(() => undefined);
       throw error;
     }
@@ -247,6 +252,15 @@ export class S3Store implements ObjectStore {
     return unreachable(this.name, reason);
   }
 }
+
+/** Its errors come to us and are told of by who asked. */
+const SILENT = {
+  trace: () => undefined,
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
 
 const DENIED =
   /Credentials|ExpiredToken|InvalidToken|TokenRefresh|AccessDenied|InvalidAccessKey|NoSuchBucket|Region is missing/;

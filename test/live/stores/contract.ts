@@ -121,7 +121,7 @@ export function storeContract(test: Test, { name, missing, open }: ContractOf): 
         throw new Error('the disk is gone');
       },
     };
-    await rejects(store.put('bad/source', content), 'store-unreachable');
+    await rejects(store.put('bad/source', content), 'file-not-found');
     assert.equal(await keysOf(store, ''), []);
   });
 
