@@ -144,7 +144,7 @@ export class PeerLinks implements Peers {
     else held.push(...messages);
     if (this.#flushing) return;
     this.#flushing = true;
-    setImmediate(() => this.#flush());
+    queueMicrotask(() => this.#flush());
   }
 
   forward(to: string, kernel: string, entries: readonly LogEntry[]): Promise<ForwardAnswer> {

@@ -34,6 +34,9 @@ export interface ProcessOf {
   onFailed(error: NbosError): void;
 }
 
+/** How long a standby lets changes gather: each take-over costs the cells beside it time. */
+const STANDBY_MS = 200;
+
 /**
  * The kernel's process on this host: kept running, and kept in step with the table of state, of
  * which it is a cache. Changed units are taken over in the agent's ticks, the newest versions only,
@@ -213,9 +216,9 @@ export class ReplicaProcess {
     else if (this.#syncAt > 0 && now >= this.#syncAt) this.#sync();
   }
 
-  /** The table changed by another's doing: taken over with the next tick. */
+  /** The table changed by another's doing: taken over soon, with what changes until then. */
   changed(): void {
-    if (this.#syncAt === 0) this.#syncAt = this.#of.now();
+    if (this.#syncAt === 0) this.#syncAt = this.#of.now() + STANDBY_MS;
   }
 
   /** The table changed by what this process did itself. */

@@ -199,7 +199,7 @@ export class LevelStore implements LogStore {
       this.#waiting.push({ known, resolve, reject });
       if (this.#busy) return;
       this.#busy = true;
-      setImmediate(() => void this.#flush());
+      queueMicrotask(() => void this.#flush());
     });
   }
 
