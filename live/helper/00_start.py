@@ -70,6 +70,8 @@ HELPER = HelperState(get_ipython())
 
 # The record format of PROTOCOL.md.
 RECORD_FORMAT = 1
+# A record up to this size travels in the reply: a file costs a small cell a tenth of its time.
+REPLY_RECORD_BYTES = 64 * 1024
 # Content up to this many bytes travels inside the record, more of it as a file beside it.
 INLINE_BYTES = 64 * 1024
 

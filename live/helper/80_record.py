@@ -25,24 +25,40 @@ def capture_delta(reached):
 
 def write_record(name, reached):
     """Captures and spools one record; what fails inside is told in it, never to the user's cell."""
-    started = time.perf_counter()
-    record = {'v': RECORD_FORMAT, 'delta': None}
     with HELPER.lock, no_interrupts():
-        try:
-            record['delta'] = with_unsent(capture_delta(reached))
-        except Exception as error:
-            record['error'] = '%s: %s' % (type(error).__name__, error)
-            forget_captured()
-        record['captureMs'] = (time.perf_counter() - started) * 1000
-        put_record(name, record)
+        record = make_record(reached)
+        put_record(name, record, json.dumps(record))
     return record
 
 
-def put_record(name, record):
+def add_record(reply, name, reached):
+    """Captures a record and puts it into the cell's reply, or into the spool when it is large."""
+    with HELPER.lock, no_interrupts():
+        record = make_record(reached)
+        text = json.dumps(record)
+        if isinstance(reply, dict) and len(text) <= REPLY_RECORD_BYTES:
+            reply['nbos_record'] = text
+        else:
+            put_record(name, record, text)
+
+
+def make_record(reached):
+    started = time.perf_counter()
+    record = {'v': RECORD_FORMAT, 'delta': None}
+    try:
+        record['delta'] = with_unsent(capture_delta(reached))
+    except Exception as error:
+        record['error'] = '%s: %s' % (type(error).__name__, error)
+        forget_captured()
+    record['captureMs'] = (time.perf_counter() - started) * 1000
+    return record
+
+
+def put_record(name, record, text):
     """Raises OSError when there is no room; what the record says goes into the next one."""
     try:
         path = os.path.join(HELPER.directory, 'spool', name + '.json')
-        write_whole(path, json.dumps(record).encode())
+        write_whole(path, text.encode())
     except OSError:
         if record['delta'] is not None:
             HELPER.unsent = record['delta']
@@ -90,7 +106,8 @@ def collect_record():
             return None
         name = 'collect-%x' % time.time_ns()
         took = (time.perf_counter() - started) * 1000
-        put_record(name, {'v': RECORD_FORMAT, 'delta': delta, 'captureMs': took})
+        record = {'v': RECORD_FORMAT, 'delta': delta, 'captureMs': took}
+        put_record(name, record, json.dumps(record))
     return name
 
 

@@ -144,7 +144,7 @@ def wrap_do_execute(original):
         reply = await finished(original(*args, **kwargs))
         if is_recorded:
             with contextlib.suppress(OSError):
-                write_record(cell['record'], reached)
+                add_record(reply, cell['record'], reached)
         return reply
 
     return do_execute

@@ -12,7 +12,7 @@ import { requestOf } from './cell-request.ts';
 import type { KernelChannel } from './client.ts';
 import { type LaunchHost, launchOf } from './launch.ts';
 import { canPrioritize } from './process.ts';
-import { isRecordName, pickRecord, spoolHome } from './records.ts';
+import { isRecordName, pickRecord, splitReply, spoolHome, takeRecord } from './records.ts';
 import type {
   ApplyResult,
   CellResult,
@@ -188,9 +188,10 @@ export class ProcessRuntime implements KernelRuntime {
     kernel.send('shell', requestOf(cell, header, this.#helper ? record : ''));
     try {
       await ended;
-      const picked = await this.#pick(record);
+      const { reply, text } = splitReply(running.reply!);
+      const picked = await this.#pick(record, text);
       const runMs = performance.now() - startedAt;
-      return { reply: running.reply!, runMs, ...picked };
+      return { reply, runMs, ...picked };
     } finally {
       clearTimeout(running.timer);
       this.#running = undefined;
@@ -223,14 +224,22 @@ export class ProcessRuntime implements KernelRuntime {
     return kernel;
   }
 
-  async #pick(name: string): Promise<Pick<CellResult, 'delta' | 'helperError' | 'captureMs'>> {
+  /** `text`: the record, where it came with the reply. */
+  async #pick(
+    name: string,
+    text: string | undefined,
+  ): Promise<Pick<CellResult, 'delta' | 'helperError' | 'captureMs'>> {
     if (this.#options.meta.language !== 'python')
       return { delta: NOTHING, helperError: '', captureMs: 0 };
     if (!this.#helper)
       return { delta: null, helperError: this.helperError || 'no helper', captureMs: 0 };
     await this.#saves;
     try {
-      const record = await pickRecord(this.#spool, name, this.#options.blobs);
+      const { blobs } = this.#options;
+      const record =
+        text === undefined
+          ? await pickRecord(this.#spool, name, blobs)
+          : await takeRecord(text, 'the reply', this.#spool, blobs);
       if (record === undefined)
         return { delta: null, helperError: 'the helper left no record', captureMs: 0 };
       return { delta: record.delta, helperError: record.error, captureMs: record.captureMs };

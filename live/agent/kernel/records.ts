@@ -3,6 +3,9 @@ import { closeSync, fstatSync, openSync, readFileSync, renameSync, rmSync } from
 import { copyFile, mkdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { NbosError } from '../../../core/errors.ts';
+import { parseObject } from '../../jupyter/fields.ts';
+import { bytesOf } from '../../jupyter/headers.ts';
+import type { JupyterMessage } from '../../jupyter/message.ts';
 import type { Blob, Delta } from '../../log/entries.ts';
 
 /** A file up to this size is read at once: waiting for a thread would take longer. */
@@ -31,15 +34,40 @@ export async function pickRecord(
   const file = join(spool, `${name}.json`);
   const text = await contentOf(file);
   if (text === undefined) return undefined;
-  const record = parseRecord(text, file);
+  const record = await takeRecord(text, file, spool, blobs);
+  rmSync(file, { force: true });
+  return record;
+}
+
+/** A record in its text: what it names in the spool goes to the blob directory. */
+export async function takeRecord(
+  text: string,
+  place: string,
+  spool: string,
+  blobs: string,
+): Promise<PickedRecord> {
+  const record = parseRecord(text, place);
   if (record.delta !== null) {
     const outside = record.delta.units
       .flatMap((unit) => [unit.skeleton, ...unit.buffers])
       .filter((blob) => blob.inline === undefined);
     await moveBlobs(spool, outside, blobs);
   }
-  rmSync(file, { force: true });
   return record;
+}
+
+const IN_REPLY = Buffer.from('"nbos_record":');
+
+/** The reply as the kernel alone would have sent it, and the record that came in it, if any. */
+export function splitReply(reply: JupyterMessage): { reply: JupyterMessage; text?: string } {
+  const { content } = reply;
+  const bytes = Buffer.from(content.buffer, content.byteOffset, content.byteLength);
+  if (!bytes.includes(IN_REPLY)) return { reply };
+  const fields = parseObject(content);
+  const text = fields?.['nbos_record'];
+  if (fields === undefined || typeof text !== 'string') return { reply };
+  delete fields['nbos_record'];
+  return { reply: { ...reply, content: bytesOf(JSON.stringify(fields)) }, text };
 }
 
 async function contentOf(file: string): Promise<string | undefined> {

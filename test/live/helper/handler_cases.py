@@ -79,11 +79,15 @@ def own_failures(kernel):
             'small' in sent, len(delta['dropped']) > 0]
 
 
+# So much that its record does not fit into the reply.
+LARGE = 'import os; w1, w2 = os.urandom(40000), os.urandom(40000)\n'
+
+
 def no_room(kernel):
     """A spool that cannot be written costs the record, not the cell."""
     spool = os.path.join(kernel.directory, 'spool')
     os.rename(spool, spool + '.away')
-    reply, shown = kernel.execute('1 + 1', {'record': 'lost', 'count': 4})
+    reply, shown = kernel.execute(LARGE + '1 + 1', {'record': 'lost', 'count': 4})
     os.rename(spool + '.away', spool)
     return [reply['status'], text_of(reply, shown), os.listdir(spool)]
 
@@ -92,7 +96,7 @@ def after_no_room(kernel):
     """What such a cell changed is in the next record."""
     spool = os.path.join(kernel.directory, 'spool')
     os.rename(spool, spool + '.away')
-    kernel.execute('unsaved = 1', {'record': 'lost', 'count': 5})
+    kernel.execute(LARGE + 'unsaved = 1', {'record': 'lost', 'count': 5})
     os.rename(spool + '.away', spool)
     kernel.execute('pass', {'record': 'next', 'count': 6})
     units = kernel.record('next')['delta']['units']

@@ -117,7 +117,14 @@ class Kernel:
             shown.append(output)
             if output['content'].get('execution_state') == 'idle':
                 break
-        return self.answer(message, 'shell'), shown
+        reply = self.answer(message, 'shell')
+        # One of small size comes with the reply; here all are files.
+        text = reply.pop('nbos_record', None)
+        if text is not None:
+            with open(os.path.join(self.directory, 'spool', nbos['record'] + '.json'), 'w') as file:
+                os.chmod(file.name, 0o600)
+                file.write(text)
+        return reply, shown
 
     def record(self, name):
         """A spooled record; its blob files go to the blob directory, as an agent moves them."""
