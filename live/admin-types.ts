@@ -48,8 +48,19 @@ export interface KernelStatus {
   stateBytes: number;
   /** ms that the last cell's state took to be saved */
   savedMs: number;
+  /** undefined where there is no store, or nobody leads the kernel at the moment */
+  store?: StoreStanding;
   /** waiting and running cells */
   queue: { cell: number; state: 'waiting' | 'running'; reason: string; sinceMs: number }[];
+}
+
+/** How far what the store has of a kernel is behind. */
+export interface StoreStanding {
+  saved: boolean;
+  /** ms that it has been behind, 0 when it is not */
+  behindMs: number;
+  /** of files that are not there yet */
+  bytes: number;
 }
 
 export interface ReplicaStatus {

@@ -42,6 +42,7 @@ export class SavedKernel {
   /** another change came while it ran */
   #again = false;
   #notBefore = 0;
+  #abandoned = false;
   /** blobs in the store by hash; undefined until it was asked */
   #blobs: Map<string, Kept> | undefined;
   /** keys of tables in the store, oldest first */
@@ -69,6 +70,15 @@ export class SavedKernel {
     this.#dueAt = Math.max(now + this.#limits.settleMs, this.#notBefore);
   }
 
+  get isRunning(): boolean {
+    return this.#running;
+  }
+
+  /** It is not this host's any more: what is under way ends soon. */
+  abandon(): void {
+    this.#abandoned = true;
+  }
+
   isDue(now: number): boolean {
     return !this.#running && this.#dueAt !== undefined && this.#dueAt <= now;
   }
@@ -86,7 +96,9 @@ export class SavedKernel {
       this.pinned = new Set(files.map(({ hash }) => hash));
       const blobs = await this.#known();
       await this.#saveBlobs(blobs, files, table.hosts);
+      this.#checkWanted();
       this.#tables.push(await this.#of.store.saveTable(this.kernel, table));
+      this.#checkWanted();
       await this.savable.saved(table.index);
       const now = this.#of.now();
       this.#notBefore = now + (now - from) * this.#limits.restRatio;
@@ -122,6 +134,11 @@ export class SavedKernel {
     return this.#blobs;
   }
 
+  #checkWanted(): void {
+    if (this.#abandoned)
+      throw new NbosError('replica-stopped', `kernel ${this.kernel} is not led from here any more`);
+  }
+
   async #saveBlobs(
     known: Map<string, Kept>,
     files: readonly Blob[],
@@ -133,6 +150,7 @@ export class SavedKernel {
     // A leader need not be among those that had to have them.
     await blobs.ensure(this.kernel, missing, hosts);
     for (const blob of missing) {
+      this.#checkWanted();
       const path = join(blobs.directory(this.kernel), blob.hash);
       await store.saveBlob(this.kernel, blob, path);
       known.set(blob.hash, { bytes: blob.bytes, unusedSince: 0 });

@@ -51,8 +51,8 @@ export class Saver {
   readonly #of: SaverOf;
   readonly #limits: SaverLimits;
   readonly #kernels = new Map<string, SavedKernel>();
-  /** kernels that ended and are to be removed from the store */
-  readonly #ended = new Set<string>();
+  /** kernels that ended and are to be removed from the store, with what may still be saving them */
+  readonly #ended = new Map<string, SavedKernel | undefined>();
   #running = 0;
   /** of the store: what it said, and when it is tried again */
   #outage: { since: number; tries: number; until: number } | undefined;
@@ -78,13 +78,15 @@ export class Saver {
 
   /** Another member leads it now, or it is gone from here. */
   forget(kernel: string): void {
+    this.#kernels.get(kernel)?.abandon();
     this.#kernels.delete(kernel);
   }
 
   /** The kernel is no more, on any host. */
   ended(kernel: string): void {
+    const known = this.#kernels.get(kernel);
     this.forget(kernel);
-    this.#ended.add(kernel);
+    this.#ended.set(kernel, known);
   }
 
   /** Files that are on their way to the store: they stay until they are there. */
@@ -102,12 +104,13 @@ export class Saver {
     if (this.#closed || (this.#outage !== undefined && now < this.#outage.until)) return;
     // While the store is out, one try at a time is enough.
     const most = this.#outage === undefined ? this.#limits.atOnce : 1;
-    for (const kernel of this.#ended) {
+    for (const [kernel, saving] of this.#ended) {
       if (this.#running >= most) return;
+      if (saving?.isRunning) continue;
       this.#ended.delete(kernel);
       this.#run(
         () => this.#of.store.remove(kernel),
-        () => this.#ended.add(kernel),
+        () => this.#ended.set(kernel, undefined),
       );
     }
     for (const [id, kernel] of this.#kernels) {

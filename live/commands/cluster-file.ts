@@ -25,6 +25,8 @@ export interface ClusterFile {
   /** kernelspec for clients that name none; '' for the gateway's choice */
   kernelSpec: string;
   workspace: string;
+  /** URL of the store of state; '' for a folder of the data directory, 'none' for none */
+  store: string;
   enableFaults: boolean;
 }
 
@@ -42,6 +44,7 @@ const CLUSTER = z.object({
   python: z.string(),
   kernelSpec: z.string(),
   workspace: z.string(),
+  store: z.string().default(''),
   enableFaults: z.boolean(),
 });
 

@@ -70,6 +70,7 @@ const HOST_FLAGS: OptionTable = {
   python: word('Python that kernels run in (default: the one with ipykernel that is found first)'),
   'kernel-spec': word('kernelspec to use when a client names none'),
   workspace: word('folder that all kernels work in (default: the current one)'),
+  store: word('where state outlives its hosts: file:DIR, s3://, redis://, webhdfs:// or none'),
 };
 
 /**

@@ -14,6 +14,7 @@ import type { RuntimeFactory } from '../agent/kernel/runtime.ts';
 import { replicaOpener } from '../agent/open-replica.ts';
 import { AllowList, allow, keyPair, publicKeyOf } from '../wire/keys.ts';
 import type { ClusterFile } from './cluster-file.ts';
+import { kernelStoreOf } from './system-options.ts';
 
 export interface AgentPlace {
   data: string;
@@ -44,6 +45,7 @@ export async function runAgent(place: AgentPlace): Promise<Agent> {
     capacity: capacityOf(host.gpus),
     runtimes: place.runtimes ?? (await processesOf(place)),
     openReplica: replicaOpener(),
+    store: await kernelStoreOf(data, cluster),
     log,
   });
 }

@@ -41,6 +41,7 @@ export function kernelsText(kernels: readonly KernelStatus[]): string {
     placesOf(kernel),
     `${shortNumber(kernel.stateBytes / BYTES_PER_MB)} MB`,
     kernel.savedMs === 0 ? '-' : formatDuration(kernel.savedMs),
+    storeText(kernel),
     queueText(kernel),
   ]);
   const header = [
@@ -51,9 +52,18 @@ export function kernelsText(kernels: readonly KernelStatus[]): string {
     'hosts',
     'state size',
     'saved in',
+    'store',
     'cells',
   ];
   return textTable(header, rows, { right: [5, 6] });
+}
+
+/** Whether it would outlive all hosts that have it. */
+function storeText({ store }: KernelStatus): string {
+  if (store === undefined) return '-';
+  if (store.saved) return 'saved';
+  const waiting = store.bytes === 0 ? '' : `, ${shortNumber(store.bytes / BYTES_PER_MB)} MB`;
+  return `unsaved ${formatDuration(store.behindMs)}${waiting}`;
 }
 
 /** Hosts of the replicas, the executor's marked. */

@@ -1,11 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Config, PartialConfig } from '../../core/config/options.ts';
 import { NbosError } from '../../core/errors.ts';
 import type { Policy } from '../../core/policies/policy.ts';
 import { type Arguments, isSet, numberOf, textOf, wordsOf } from '../../traces/command-line.ts';
 import { parseSettings, readConfigFile } from '../../traces/config-file.ts';
+import { CheckedStore } from '../stores/checked-store.ts';
+import { KernelStore } from '../stores/kernel-store.ts';
+import { absoluteStore, openStore } from '../stores/open-store.ts';
+import { sealOf } from '../stores/seal.ts';
 import { type ClusterFile, readCluster } from './cluster-file.ts';
 
 /**
@@ -19,6 +23,7 @@ export type LoadPolicy = (
 
 const DEFAULT_HOSTS = 4;
 const REPLICAS = 3;
+const NO_STORE = 'none';
 
 /**
  * The system that a command line describes, over what its data directory says already: what is
@@ -44,8 +49,30 @@ export async function describedCluster(given: Arguments, data: string): Promise<
     python,
     kernelSpec: textOf(given, 'kernel-spec') ?? before?.kernelSpec ?? '',
     workspace: resolve(workspace),
+    store: describedStore(textOf(given, 'store')) ?? before?.store ?? '',
     enableFaults: isSet(given, 'enable-faults') || (before?.enableFaults ?? false),
   };
+}
+
+/** Checked as far as that goes without asking it. @throws NbosError config-bad-value */
+function describedStore(given: string | undefined): string | undefined {
+  if (given === undefined || given === NO_STORE) return given;
+  const url = absoluteStore(given);
+  openStore(url);
+  return url;
+}
+
+/**
+ * The store that hosts of a system bring state to; undefined for none. Nothing is connected yet.
+ * @throws NbosError config-bad-value, key-invalid
+ */
+export async function kernelStoreOf(
+  data: string,
+  { store }: ClusterFile,
+): Promise<KernelStore | undefined> {
+  if (store === NO_STORE) return undefined;
+  const url = store === '' ? `file:${join(data, 'store')}` : store;
+  return new KernelStore(new CheckedStore(openStore(url)), await sealOf(join(data, 'keys')));
 }
 
 function describedHosts(given: Arguments, before: ClusterFile | undefined): ClusterFile['hosts'] {

@@ -20,6 +20,7 @@ import { isFailure, sourceOf } from './cell-request.ts';
 import type { Cell, LiveKernel, Member } from './kernel.ts';
 import type { User } from './kernel-service.ts';
 import type { Agents } from './links.ts';
+import { storeOf } from './store-standing.ts';
 
 export interface AdminOptions {
   brain: Brain;
@@ -97,6 +98,7 @@ export class Admin implements AdminService {
       pinned: [...pinned],
       stateBytes,
       savedMs,
+      ...storeOf(kernel),
       queue: [...kernel.cells.values()].map((cell, at) => this.#queued(kernel, cell, at)),
     };
   }

@@ -5,6 +5,7 @@ import { tctOf } from '../../core/record/cell-row.ts';
 import type { CoreLoop } from './core-loop.ts';
 import type { Hosts } from './hosts.ts';
 import type { KernelTable } from './kernel-table.ts';
+import { storeMetrics } from './store-standing.ts';
 
 export interface MetricsOptions {
   registry: Registry;
@@ -53,6 +54,7 @@ export function gatewayMetrics({ registry, loop, table, hosts }: MetricsOptions)
     }
   });
   gauges(registers, loop, table, hosts);
+  storeMetrics(registry, table);
   return watchLoop(registers);
 }
 

@@ -38,7 +38,7 @@ export function metaOf(kernel: string): KernelMeta {
     jupyterSession: '',
     env: {},
     cwd: '/',
-    need: { cpuMillis: 0, memoryMb: 0, gpus: 0, vramMb: 0 } as never,
+    need: { cpuMillis: 0, memoryMb: 0, gpuMillis: 0, vramMb: 0 },
     gpuType: '',
     replicas: 1,
     hashSeed: 0,

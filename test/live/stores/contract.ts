@@ -95,7 +95,7 @@ export function storeContract(test: Test, { name, missing, open }: ContractOf): 
     assert.equal(await keysOf(store, 'kernels/k1/blobs/'), names);
     assert.is((await store.list('kernels/k1/')).length, 61);
     assert.is((await store.list('')).length, 63);
-    const [{ modifiedAt }] = (await store.list('kernels/k10/')) as [{ modifiedAt: number }];
+    const { modifiedAt } = (await store.list('kernels/k10/'))[0]!;
     assert.ok(Math.abs(modifiedAt - Date.now()) < 120_000, String(modifiedAt));
     await store.remove([...names, 'kernels/k1/tables/1']);
     assert.equal(await keysOf(store, ''), ['kernels/k10/blobs/1', 'other']);
