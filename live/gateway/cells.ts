@@ -169,6 +169,7 @@ export function newCell(submit: SubmitEntry, link: ClientLink | undefined): Cell
     executedAt: 0,
     startedAt: 0,
     endedAt: 0,
+    decidedAt: 0,
     withdrawn: false,
     interrupt: false,
     noticed: false,

@@ -52,6 +52,8 @@ export interface Cell {
   executedAt: number;
   startedAt: number;
   endedAt: number;
+  /** index in the log of its decision, 0 before it is known: its reply is about to leave */
+  decidedAt: number;
   /** taken back: it must not start any more */
   withdrawn: boolean;
   /** interrupt it as soon as it has started */
@@ -124,6 +126,8 @@ export class LiveKernel {
   readonly unknown = new Set<number>();
   /** requests that the log had before, until it is known what became of them */
   readonly dropped: Cell[] = [];
+  /** what agents were told of replies that have left, by index */
+  toldReplied = 0;
   executed = 0;
 
   /** outputs up to this one were with the clients of a gateway before this one; -1 for none */
@@ -169,10 +173,15 @@ export class LiveKernel {
     return undefined;
   }
 
-  /** The replies of this cell and of all before it have left; -1 for none. */
+  /** Replies of all cells that the log decided up to this index have left. */
   replied(): number {
-    const oldestOpen = this.cells.keys().next();
-    return (oldestOpen.done === true ? this.nextCell : oldestOpen.value) - 1;
+    // Cells of a gateway before this one, which it is about to answer.
+    if (this.unknown.size + this.dropped.length > 0) return this.toldReplied;
+    let until = this.appliedIndex;
+    for (const { decidedAt } of this.cells.values())
+      if (decidedAt > 0) until = Math.min(until, decidedAt - 1);
+    this.toldReplied = Math.max(this.toldReplied, until);
+    return this.toldReplied;
   }
 
   /** Waiting cells, oldest first. */

@@ -25,9 +25,7 @@ export interface OutcomesOptions {
   isUp: (host: string) => boolean;
 }
 
-type Ended = Extract<AppliedEntry, { type: 'end' }>;
-type Started = Extract<AppliedEntry, { type: 'start' }>;
-type Submitted = Extract<AppliedEntry, { type: 'submit' }>;
+type Of<T extends AppliedEntry['type']> = Extract<AppliedEntry, { type: T }>;
 
 /** How long the last outputs of a process that died may still be on their way. */
 const LAST_OUTPUTS_MS = 100;
@@ -180,12 +178,15 @@ export class Outcomes {
         break;
       case 'end': {
         const cell = kernel.cells.get(entry.cell);
-        if (entry.won && cell !== undefined) this.#endApplied(kernel, cell, entry);
+        if (!entry.won || cell === undefined) break;
+        cell.decidedAt = index;
+        this.#endApplied(kernel, cell, entry);
         break;
       }
       case 'abort': {
         const cell = kernel.cells.get(entry.entry.cell);
         if (!entry.won || cell === undefined) break;
+        cell.decidedAt = index;
         const waits = cell.state === 'running' && member !== cell.executor;
         if (!waits) this.#abortApplied(kernel, cell, entry);
         else setTimeout(() => this.#abortApplied(kernel, cell, entry), LAST_OUTPUTS_MS);
@@ -205,7 +206,7 @@ export class Outcomes {
     else this.#abortApplied(kernel, cell, entry);
   }
 
-  #submitApplied(kernel: LiveKernel, entry: Submitted): void {
+  #submitApplied(kernel: LiveKernel, entry: Of<'submit'>): void {
     const { cell: number, session, msgId, duplicate } = entry;
     const cell = kernel.cells.get(number);
     const isOwn = cell?.submit.session === session && cell.submit.msgId === msgId;
@@ -227,7 +228,7 @@ export class Outcomes {
     this.look(kernel);
   }
 
-  started(kernel: LiveKernel, entry: Started): void {
+  started(kernel: LiveKernel, entry: Of<'start'>): void {
     kernel.epoch = Math.max(kernel.epoch, entry.epoch);
     kernel.nextAttempt = Math.max(kernel.nextAttempt, entry.attempt + 1);
     const cell = kernel.cells.get(entry.cell);
@@ -253,7 +254,7 @@ export class Outcomes {
     if (cell.interrupt) this.interrupt(kernel, cell);
   }
 
-  #startLost(kernel: LiveKernel, cell: Cell, { attempt, running }: Started): void {
+  #startLost(kernel: LiveKernel, cell: Cell, { attempt, running }: Of<'start'>): void {
     if (cell.attempt !== attempt || cell.state !== 'waiting' || cell.ticket === 0) return;
     if (running === undefined) this.yielded({ kernel, cell: cell.cell, attempt });
     // One that a gateway before this one started comes first.
@@ -270,7 +271,7 @@ export class Outcomes {
       .catch((error) => log.warn({ err: error, kernel: kernel.id }, 'not interrupted'));
   }
 
-  #endApplied(kernel: LiveKernel, cell: Cell, entry: Ended): void {
+  #endApplied(kernel: LiveKernel, cell: Cell, entry: Of<'end'>): void {
     const { loop, delivery } = this.#options;
     const now = loop.now();
     cell.state = 'deciding';

@@ -98,6 +98,7 @@ export class Reconciler {
       else if (open.attempt > 0 && cell.state === 'waiting') this.#started(kernel, open, report);
       else cell.accepted = true;
     }
+    if (!isLate) kernel.unknown.clear();
     outcomes.startDeferred(kernel);
   }
 
@@ -110,7 +111,9 @@ export class Reconciler {
     const { cell: number, session, msgId, entry } = decided;
     const cell = kernel.cells.get(number);
     if (cell !== undefined) {
-      if (cell.state !== 'deciding') this.#options.outcomes.decided(kernel, cell, entry);
+      if (cell.state === 'deciding') return;
+      cell.decidedAt = decided.at ?? 0;
+      this.#options.outcomes.decided(kernel, cell, entry);
       return;
     }
     if (kernel.decided.has(number)) return;
@@ -160,7 +163,7 @@ export class Reconciler {
 /** A decided cell as far as a report tells of it. */
 export function decidedCell(
   kernel: LiveKernel,
-  { cell: number, session, msgId, header, count, entry }: DecidedCell,
+  { cell: number, session, msgId, header, count, at, entry }: DecidedCell,
   link: Cell['link'],
 ): Cell {
   const cell = newCell(
@@ -184,5 +187,6 @@ export function decidedCell(
   return Object.assign(cell, {
     ...{ proposed: true, accepted: true, attempt, count },
     executor: kernel.executor,
+    decidedAt: at ?? 0,
   });
 }

@@ -219,6 +219,7 @@ export class Recovery {
     if (kernel.pinned.length > 0)
       loop.post({ kind: 'session-pinned', session: kernel.session, pinned: true });
     this.#takeOutputs(kernel, reports);
+    kernel.toldReplied = repliedIn(reports) ?? 0;
     this.#takeDecided(kernel, best, repliedIn(reports));
     const failed = failedCell(best, kernel, repliedIn(reports));
     for (const open of best.open.toSorted((a, b) => a.submit.cell - b.submit.cell))
@@ -283,11 +284,11 @@ export class Recovery {
   #takeDecided(kernel: LiveKernel, best: KernelReport, replied: number | undefined): void {
     const { seenBefore } = kernel;
     for (const decided of best.decided) {
-      const { cell: number, session, msgId, entry } = decided;
+      const { cell: number, session, msgId, entry, at = 0 } = decided;
       const cell = decidedCell(kernel, decided, undefined);
       if (session !== '') kernel.positions.set(session, -1);
       const lastOutput = entry.type === 'end' ? entry.lastOutput : -1;
-      const missed = replied === undefined ? lastOutput > seenBefore : number > replied;
+      const missed = replied === undefined ? lastOutput > seenBefore : at > replied;
       if (!missed) {
         cell.state = entry.type === 'end' ? 'ended' : 'aborted';
         remember(kernel, { cell, entry });

@@ -36,14 +36,14 @@ export function failedCell(
   const last = decided.findLast((each) => !stopped(each));
   const runs = open.some(({ attempt }) => attempt > 0);
   if (last === undefined || runs || last.goesOn === true) return Number.POSITIVE_INFINITY;
-  const { cell, entry } = last;
+  const { cell, entry, at = 0 } = last;
   const isMissed =
-    replied === undefined ? entry.type === 'end' && entry.lastOutput > seenBefore : cell > replied;
+    replied === undefined ? entry.type === 'end' && entry.lastOutput > seenBefore : at > replied;
   const fails = entry.type === 'end' ? isFailure(entry.reply.content) : entry.entry.attempt > 0;
   return isMissed && fails ? cell : Number.POSITIVE_INFINITY;
 }
 
-/** Last cell whose reply clients had, where some host was told. */
+/** Replies up to this index of the log have left, as far as some host was told. */
 export function repliedIn(reports: readonly Report[]): number | undefined {
   const told = reports.flatMap(({ report: { outputs } }) => outputs.replied ?? []);
   return told.length === 0 ? undefined : Math.max(...told);

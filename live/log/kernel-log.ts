@@ -210,7 +210,8 @@ export class KernelLog {
     if (this.running?.submit.cell === cell) this.running = undefined;
     const count = start?.count ?? 0;
     const how = GOES_ON.test(content) ? { goesOn: true } : {};
-    this.decided.push({ cell, session, msgId, header, count, ...how, entry });
+    const { applied: at } = this;
+    this.decided.push({ cell, session, msgId, header, count, at, ...how, entry });
     if (this.decided.length > DECIDED_KEPT) this.decided.shift();
   }
 

@@ -74,7 +74,7 @@ export type GatewayNotice =
   | { t: 'to-kernel'; kernel: string; member: number; channel: 'shell' | 'control' | 'stdin' }
   /**
    * All clients have outputs up to this number; the agent may forget those of ended cells. The
-   * reply of cell `replied`, and of those before it, has left.
+   * replies of cells that the log decided up to index `replied` have left.
    */
   | { t: 'outputs-seen'; kernel: string; upTo: number; replied?: number }
   | { t: 'gateway-beat'; at: number };
@@ -224,6 +224,8 @@ export interface DecidedCell {
   count: number;
   /** its request said `stop_on_error: false`: cells behind it run although it failed */
   goesOn?: boolean;
+  /** index in the log at which it was decided */
+  at?: number;
   entry: Extract<AppliedEntry, { type: 'end' | 'abort' }>;
 }
 
