@@ -1,3 +1,4 @@
+import { compact } from '../jupyter/compact.ts';
 import type { JupyterMessage } from '../jupyter/message.ts';
 
 /** A message's JSON part. `t` names its kind, `rq` numbers a request and its answer. */
@@ -79,5 +80,5 @@ export function jupyterOf(frames: readonly Uint8Array[]): JupyterMessage | undef
   const [header, parent, metadata, content] = frames;
   if (header === undefined || parent === undefined) return undefined;
   if (metadata === undefined || content === undefined) return undefined;
-  return { header, parent, metadata, content, buffers: frames.slice(4) };
+  return compact({ header, parent, metadata, content, buffers: frames.slice(4) });
 }

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { Context, Dealer, Request, Subscriber } from 'zeromq';
+import { compact } from '../../jupyter/compact.ts';
 import type { JupyterMessage } from '../../jupyter/message.ts';
 import { parseZmqFrames, zmqFrames } from '../../jupyter/zmq-message.ts';
 import type { Connection } from './connection.ts';
@@ -104,7 +105,7 @@ export class KernelClient {
     // Only the owner of the private directory reaches these sockets: nothing to verify.
     const parsed = parseZmqFrames(frames);
     if (parsed === undefined) this.#handlers.garbage(channel);
-    else this.#handlers.message(channel, parsed.message);
+    else this.#handlers.message(channel, compact(parsed.message));
   }
 
   /** Whether the kernel's heartbeat answers within `ms`; it does so also while a cell runs. */
