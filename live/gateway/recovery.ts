@@ -35,6 +35,8 @@ export interface RecoveryOptions {
 
 /** Numbers that a gateway before this one may have given out in entries that are on their way. */
 const NUMBERS_APART = 1_000;
+/** More than any gateway gives out: each begins beyond all before it, committed or not. */
+const NUMBERS_A_MS = 16;
 /** Without a majority of its hosts a kernel is waited for so long, ms; then it is shown as it is. */
 const MAJORITY_MS = 10_000;
 /** Notices of one kernel that are kept until it is known. */
@@ -349,9 +351,10 @@ function kernelOf(best: KernelReport): LiveKernel {
   const seconds = Math.floor((Date.now() - best.meta.createdAt) / 1000);
   kernel.nextMember = Math.max(highest, best.meta.replicas + seconds) + 1;
   // An entry of the gateway before may be committed yet, and must not be taken for one of ours.
-  kernel.nextCell = best.nextCell + NUMBERS_APART;
-  kernel.nextAttempt = best.nextAttempt + NUMBERS_APART;
-  kernel.epoch = best.epoch + NUMBERS_APART;
+  const own = Math.max(0, Math.floor(Date.now() - best.meta.createdAt)) * NUMBERS_A_MS;
+  kernel.nextCell = Math.max(own, best.nextCell + NUMBERS_APART);
+  kernel.nextAttempt = Math.max(own, best.nextAttempt + NUMBERS_APART);
+  kernel.epoch = Math.max(own, best.epoch + NUMBERS_APART);
   kernel.count = best.count;
   kernel.executor = best.executor;
   kernel.executed = best.count;
