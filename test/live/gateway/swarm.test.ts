@@ -47,6 +47,17 @@ class Swarm {
   constructor(seed: number) {
     this.draw = drawsOf(seed);
     this.kit = startKit();
+    this.delayProposals();
+  }
+
+  /** Some entries are on their way for so long that another gateway is there when they commit. */
+  delayProposals(): void {
+    const { agents } = this.kit;
+    const request = agents.request.bind(agents);
+    agents.request = async (host, asked) => {
+      if (asked.t === 'propose' && this.draw(8) === 0) await pause(this.draw(300));
+      return request(host, asked);
+    };
   }
 
   async open(count: number): Promise<void> {
@@ -107,8 +118,9 @@ class Swarm {
   async restart(): Promise<void> {
     const { kit, down } = this;
     this.restarts++;
-    // What is not accepted yet when the gateway dies is the client's to send again: none here.
-    await until(() => this.accepted(), 'all cells are accepted');
+    // What is not accepted yet when the gateway dies is the client's to send again.
+    const isSentAgain = this.draw(2) === 0;
+    if (!isSentAgain) await until(() => this.accepted(), 'all cells are accepted');
     kit.brain.close();
     kit.brain = newBrain(kit.agents);
     kit.agents.connect(
@@ -116,7 +128,20 @@ class Swarm {
       kit.agents.hosts.filter((host) => host !== down),
     );
     await kit.brain.recovery.done;
-    for (const notebook of this.notebooks) this.attach(notebook);
+    for (const notebook of this.notebooks) {
+      this.attach(notebook);
+      if (isSentAgain) this.sendAgain(notebook);
+    }
+  }
+
+  sendAgain(notebook: Notebook): void {
+    const { client, session } = notebook;
+    for (const { id, code } of notebook.cells) {
+      if (this.answered(notebook, id)) continue;
+      const header = { msg_id: id, msg_type: 'execute_request', session };
+      const whole = { ...header, username: '', date: '', version: '' };
+      client.again(whole, { code, silent: false }, {}, 'shell');
+    }
   }
 
   accepted(): boolean {
