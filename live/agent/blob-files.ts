@@ -81,6 +81,13 @@ export class BlobFiles {
     return (await this.#find(kernel, hash))?.bytes;
   }
 
+  /** As `size`, and sees what somebody has removed from outside. */
+  async sizeOnDisk(kernel: string, hash: string): Promise<number | undefined> {
+    const found = await stat(this.path(kernel, hash)).catch(() => undefined);
+    if (found === undefined) this.#of(kernel).delete(hash);
+    return found?.size;
+  }
+
   /**
    * Syncs blobs that a process of this host has put here. Rejects `blob-lost` for one that is not
    * here or has another size, `disk-full` or `file-unwritable` when the disk fails.

@@ -139,7 +139,7 @@ export class PeerBlobs implements Blobs {
   async ensure(kernel: string, blobs: readonly Blob[], hosts: readonly string[]): Promise<void> {
     const missing: { hash: string; bytes: number }[] = [];
     for (const blob of filesOf(blobs))
-      if ((await this.#files.size(kernel, blob.hash)) !== blob.bytes) missing.push(blob);
+      if ((await this.#files.sizeOnDisk(kernel, blob.hash)) !== blob.bytes) missing.push(blob);
     const others = hosts.filter((host) => host !== this.#host);
     const fetchers = Array.from({ length: Math.min(MOST_FETCHED_AT_ONCE, missing.length) });
     await Promise.all(
