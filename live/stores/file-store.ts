@@ -39,7 +39,7 @@ export class FileStore implements ObjectStore {
           if (!(await linkNew(part, path))) return false;
         } else await rename(part, path);
       } finally {
-        // After a rename there is none; two names of one file both outlive a rename of one to the other.
+        // Two names of one file both outlive a rename of one to the other.
         await rm(part, { force: true });
       }
       await syncFolder(dirname(path));

@@ -70,7 +70,8 @@ export class S3Store implements ObjectStore {
         const found = await client.send(command, { abortSignal: signal });
         const total = /\/(\d+)$/.exec(found.ContentRange ?? '')?.[1];
         // A server that ignores ranges sends all of it.
-        if (from > 0 && total === undefined) throw new Error('it does not serve ranges');
+        if (from > 0 && total === undefined)
+          throw unreachable(this.name, 'it does not serve ranges of objects');
         const stream = this.#pieces(found.Body as Readable);
         return { bytes: Number(total ?? found.ContentLength), stream };
       } catch (error) {
@@ -195,7 +196,7 @@ export class S3Store implements ObjectStore {
         running.add(sent);
       }
       await Promise.all(running);
-      if (done.length !== number) throw new Error('a part was not stored');
+      if (done.length !== number) throw unreachable(this.name, `a part of ${key} was not stored`);
       done.sort((a, b) => a.PartNumber - b.PartNumber);
       const whole = { ...upload, MultipartUpload: { Parts: done }, ...onlyNew(mode) };
       await client.send(new sdk.CompleteMultipartUploadCommand(whole), options);

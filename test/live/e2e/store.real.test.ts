@@ -117,6 +117,19 @@ live('a store that is out holds nobody up, and is told of', async () => {
   }
 });
 
+live('a system without a store runs as well, and keeps to that', async () => {
+  const other = await System.up(['--store', 'none']);
+  try {
+    const { id, client } = await other.notebook();
+    await client.run(BIG);
+    assert.is((await client.run(CHECK)).text, EXPECTED);
+    assert.is((await other.kernel(id)).store, undefined);
+    assert.not(readdirSync(other.data).includes('store'));
+  } finally {
+    assert.equal(await other.stop(), []);
+  }
+});
+
 live('a store that cannot be is refused at the start', async () => {
   const said = await system.nbos(['up', '--store', 'ftp://x', '--data', join(system.data, 'no')]);
   assert.is(said.status, 1, said.stderr);

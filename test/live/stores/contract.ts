@@ -32,12 +32,14 @@ async function keysOf(store: CheckedStore, prefix: string): Promise<string[]> {
   return (await store.list(prefix)).map(({ key }) => key);
 }
 
+type WithStore = (
+  what: string,
+  body: (store: CheckedStore, raw: ObjectStore) => Promise<void>,
+) => void;
+
 /** What every store of state must do, whatever is behind it. */
 export function storeContract(test: Test, { name, missing, open }: ContractOf): void {
-  const withStore = (
-    what: string,
-    body: (store: CheckedStore, raw: ObjectStore) => Promise<void>,
-  ): void =>
+  const withStore: WithStore = (what, body) =>
     testWithPart(test, missing, `${name}: ${what}`, async () => {
       const raw = await open();
       const store = new CheckedStore(raw, { retryMs: 10, stallMs: 20_000 });
@@ -48,6 +50,13 @@ export function storeContract(test: Test, { name, missing, open }: ContractOf): 
       }
     });
 
+  wholeObjects(withStore);
+  listsAndClaims(withStore);
+  mistakes(withStore);
+  readings(withStore);
+}
+
+function wholeObjects(withStore: WithStore): void {
   withStore('what was put is read again, of any size', async (store) => {
     for (const bytes of [0, 1, 1000, PIECE_BYTES, PIECE_BYTES + 1, 9_000_001, 20_000_003]) {
       const data = randomBytes(bytes);
@@ -75,7 +84,9 @@ export function storeContract(test: Test, { name, missing, open }: ContractOf): 
     assert.is(String(await store.readWhole('k/x', after.sha256)), 'short');
     assert.equal(await keysOf(store, ''), ['k/x']);
   });
+}
 
+function listsAndClaims(withStore: WithStore): void {
   withStore('of two that create one wins, and its content stays', async (store) => {
     const contents = ['one', 'two', 'three', 'four'].map((text) => contentOf(Buffer.from(text)));
     const won = await Promise.all(contents.map((each) => store.put('k/claim', each, 'create')));
@@ -100,7 +111,9 @@ export function storeContract(test: Test, { name, missing, open }: ContractOf): 
     await store.remove([...names, 'kernels/k1/tables/1']);
     assert.equal(await keysOf(store, ''), ['kernels/k10/blobs/1', 'other']);
   });
+}
 
+function mistakes(withStore: WithStore): void {
   withStore('a content that is not what it says leaves nothing', async (store) => {
     for (const bytes of [10, 3_000_000, 18_000_000]) {
       const content = contentOf(randomBytes(bytes));
@@ -125,6 +138,14 @@ export function storeContract(test: Test, { name, missing, open }: ContractOf): 
     assert.equal(await keysOf(store, ''), []);
   });
 
+  withStore('keys that are none are refused', async (store) => {
+    for (const key of ['', '/a', 'a/', '../up', 'a/../b', '.parts/x', 'a//b', 'a b', 'ä'])
+      await rejects(store.put(key, contentOf(Buffer.from('x'))), 'request-invalid');
+    await rejects(store.list('up'), 'request-invalid');
+  });
+}
+
+function readings(withStore: WithStore): void {
   withStore('other bytes than were stored are refused when read', async (store, raw) => {
     const stored = contentOf(randomBytes(500_000));
     await raw.put('k/y', stored, 'replace', never);
@@ -167,12 +188,6 @@ export function storeContract(test: Test, { name, missing, open }: ContractOf): 
     }
     await write;
     assert.ok(read > 0);
-  });
-
-  withStore('keys that are none are refused', async (store) => {
-    for (const key of ['', '/a', 'a/', '../up', 'a/../b', '.parts/x', 'a//b', 'a b', 'ä'])
-      await rejects(store.put(key, contentOf(Buffer.from('x'))), 'request-invalid');
-    await rejects(store.list('up'), 'request-invalid');
   });
 }
 
