@@ -171,6 +171,8 @@ def bind(user_ns, name, value):
     if name in LAST_OUTPUTS and shell is not None:
         # IPython goes on with these only where they are its own.
         setattr(shell.displayhook, name, value)
+        # IPython 9 takes a value that is not the hidden one for the user's own, and keeps it.
+        shell.user_ns_hidden[name] = value
 
 
 def shell_of(user_ns):

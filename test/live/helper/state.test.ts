@@ -27,6 +27,7 @@ function has(python: string, modules: readonly string[]): boolean {
   return spawnSync(python, ['-c', code], { timeout: 60_000 }).status === 0;
 }
 
+const suites: { run(): void }[] = [];
 for (const file of readdirSync(FOLDER).sort()) {
   const scenarios = parseScenarios(readFileSync(join(FOLDER, file), 'utf8'));
   const test = suite(`state/${file}`);
@@ -57,5 +58,7 @@ for (const file of readdirSync(FOLDER).sort()) {
       runScenario(scenario, sidesFor(scenario, python)),
     );
   }
-  test.run();
+  suites.push(test);
 }
+
+for (const test of suites) test.run();
