@@ -43,6 +43,8 @@ export class SavedKernel {
   #again = false;
   #notBefore = 0;
   #abandoned = false;
+  /** in a row */
+  #failures = 0;
   /** blobs in the store by hash; undefined until it was asked */
   #blobs: Map<string, Kept> | undefined;
   /** keys of tables in the store, oldest first */
@@ -100,6 +102,7 @@ export class SavedKernel {
       this.#tables.push(await this.#of.store.saveTable(this.kernel, table));
       this.#checkWanted();
       await this.savable.saved(table.index);
+      this.#failures = 0;
       const now = this.#of.now();
       this.#notBefore = now + (now - from) * this.#limits.restRatio;
       await this.#collect(blobs, this.pinned);
@@ -112,13 +115,17 @@ export class SavedKernel {
   }
 
   failed(error: unknown, now: number): void {
-    const { retryMs } = this.#limits;
+    const { retryMs, maxRetryMs } = this.#limits;
     // Another host may have changed what is there.
     this.#blobs = undefined;
-    this.#dueAt = now + retryMs;
     const code = error instanceof NbosError ? error.code : '';
-    // The saver tells of outages, and who leads changes now and then.
-    if (QUIET.has(code)) return;
+    // The saver tells of outages and when they are over; who leads changes now and then.
+    if (QUIET.has(code)) {
+      this.#dueAt = now + retryMs;
+      return;
+    }
+    this.#dueAt = now + Math.min(retryMs * 2 ** this.#failures, maxRetryMs);
+    if (this.#failures++ > 0) return;
     const { kernel } = this;
     this.#of.log.warn({ err: error, kernel }, 'the state of a kernel was not brought to the store');
   }

@@ -215,8 +215,9 @@ test('a file that is gone is no outage: the others are saved', async () => {
   await world.run(5_000);
   assert.is(good.log.saved, 2);
   assert.is(bad.log.saved, 0);
+  assert.is(world.said.length, 1, 'told once');
   await bad.change('x', 70_000);
-  await world.run(5_000);
+  await world.run(20_000);
   assert.is(bad.log.saved, 3);
 });
 
