@@ -83,8 +83,11 @@ live('after an upgrade no replica goes on with what it had loaded', async () => 
   const { id, client } = await system.notebook();
   await ran(client, `%pip ${fromWheels(wheels, '1.0')}`);
   await ran(client, 'import nbosdemo; thing = nbosdemo.Thing(); thing.x = 7');
-  // Every replica has loaded it now.
   await moved(id, client, 'print(thing.made_by)');
+  await system.until('every replica has loaded it', async () => {
+    const { replicas } = await system.kernel(id);
+    return replicas.every(({ process }) => process === 'ready');
+  });
   const before = (await system.kernel(id)).replicas.map(({ pid }) => pid);
   await ran(client, `%pip ${fromWheels(wheels, '2.0')}`);
   const { executor } = await system.kernel(id);
