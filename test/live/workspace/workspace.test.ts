@@ -84,6 +84,8 @@ live('after an upgrade no replica goes on with what it had loaded', async () => 
   await ran(client, `%pip ${fromWheels(wheels, '1.0')}`);
   await ran(client, 'import nbosdemo; thing = nbosdemo.Thing(); thing.x = 7');
   await moved(id, client, 'print(thing.made_by)');
+  // Standbys take changes over a little later, and say so with their host's next beat.
+  await new Promise((resolve) => setTimeout(resolve, 1000));
   await system.until('every replica has loaded it', async () => {
     const { replicas } = await system.kernel(id);
     return replicas.every(({ process }) => process === 'ready');
