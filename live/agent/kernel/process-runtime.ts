@@ -1,13 +1,12 @@
 import { randomUUID } from 'node:crypto';
-import { closeSync, existsSync, openSync } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { NbosError } from '../../../core/errors.ts';
 import { parseObject, readField } from '../../jupyter/fields.ts';
 import { bytesOf } from '../../jupyter/headers.ts';
 import type { JupyterMessage } from '../../jupyter/message.ts';
 import type { Delta } from '../../log/entries.ts';
 import { BareKernel, died, KERNEL_LIMITS, type KernelLimits, type Parent } from './bare-kernel.ts';
+import { BegunMark } from './begun-mark.ts';
 import { requestOf } from './cell-request.ts';
 import type { KernelChannel } from './client.ts';
 import { type LaunchHost, launchOf } from './launch.ts';
@@ -61,8 +60,7 @@ export class ProcessRuntime implements KernelRuntime {
   #state: KernelRuntime['state'] = 'starting';
   #running: Running | undefined;
   #helper = false;
-  /** file that is there until the latest cell begins; '' for none */
-  #untouched = '';
+  readonly #mark = new BegunMark();
   /** state is being loaded: what it prints is nobody's output */
   #applying = false;
   #stopping = false;
@@ -183,7 +181,8 @@ export class ProcessRuntime implements KernelRuntime {
       };
     });
     this.#lastHeader = header;
-    this.#untouched = this.#helper ? this.#notBegun(record) : '';
+    if (this.#helper) this.#mark.set(this.#spool, record);
+    else this.#mark.clear();
     const running = this.#running!;
     kernel.send('shell', requestOf(cell, header, this.#helper ? record : ''));
     try {
@@ -198,21 +197,8 @@ export class ProcessRuntime implements KernelRuntime {
     }
   }
 
-  /** The helper takes the file away right before the cell's code: while it is there, nothing ran. */
   get begun(): boolean {
-    if (this.#kernel === undefined || this.#kernel.dead === '') return true;
-    return this.#untouched === '' || !existsSync(this.#untouched);
-  }
-
-  /** Without the file, for whatever reason, a cell counts as begun. */
-  #notBegun(record: string): string {
-    const file = join(this.#spool, `${record}.waiting`);
-    try {
-      closeSync(openSync(file, 'wx', 0o600));
-      return file;
-    } catch {
-      return '';
-    }
+    return this.#kernel === undefined || this.#kernel.dead === '' || !this.#mark.isThere;
   }
 
   #usable(what: string): BareKernel {
@@ -363,6 +349,8 @@ export class ProcessRuntime implements KernelRuntime {
   async interrupt(): Promise<void> {
     const kernel = this.#kernel;
     if (kernel === undefined || kernel.dead !== '') return;
+    // A kernel that has not come to its cell yet would ignore it.
+    if (this.#running !== undefined) await this.#mark.gone(this.#limits.interruptMs);
     try {
       await kernel.ask('control', 'interrupt_request', {}, this.#limits.interruptMs);
     } catch {

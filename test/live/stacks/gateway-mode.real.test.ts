@@ -92,8 +92,8 @@ async function serves(python: string, module: string): Promise<void> {
       'from ipykernel.comm import Comm\nComm(target_name="t", buffers=[b"123"])\nNone',
     );
     assert.is((await client.run('print("still here")')).text, 'still here\n', between.output);
-    const running = client.execute('import time; time.sleep(60)');
-    await system.until('it runs', async () => (await system.kernel(id)).queue.length > 0);
+    const running = client.execute('import time; print("in", flush=True); time.sleep(60)');
+    await client.next(({ content }) => content['text'] === 'in\n');
     assert.ok((await between.fetch(`/api/kernels/${id}/interrupt`, { method: 'POST' })).ok);
     assert.is((await running.done)['ename'], 'KeyboardInterrupt');
     assert.ok((await between.fetch(`/api/kernels/${id}/restart`, { method: 'POST' })).ok);
