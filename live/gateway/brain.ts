@@ -207,5 +207,6 @@ export class Brain {
     this.loop.close();
     // What proposes or waits for agents in the background ends by itself.
     for (const kernel of this.table) kernel.closing = true;
+    this.kernels.close();
   }
 }

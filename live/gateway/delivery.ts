@@ -77,20 +77,16 @@ export class Delivery {
     }
     // A run that was given up may go on for a moment; nothing of it is shown.
     const decided = kernel.decided.get(cell);
-    if (decided?.entry.type !== 'abort') this.#show(kernel, message, cell, seq);
+    if (decided?.entry.type !== 'abort') this.#show(kernel, message, output);
     if (kernel.links.size > 0) this.#saw(kernel, member);
     this.#wake(kernel, member);
   }
 
-  #show(kernel: LiveKernel, message: JupyterMessage, cell: number, seq: number): void {
-    if (readField(message.header, 'msg_type') !== 'nbos_output') {
-      this.broadcast(kernel, message, cell, seq);
-      return;
-    }
-    const shown = shownAgain(kernel, message);
-    shown.forEach((each, at) => {
-      this.broadcast(kernel, each, cell, at === shown.length - 1 ? seq : -1);
-    });
+  #show(kernel: LiveKernel, message: JupyterMessage, { member, seq, cell }: NumberedOutput): void {
+    const isKnown = seq <= (kernel.seenBefore.get(member) ?? -1);
+    const isAsked = readField(message.header, 'msg_type') === 'nbos_output';
+    for (const each of isAsked ? shownAgain(kernel, message) : [message])
+      this.broadcast(kernel, each, cell, isKnown);
   }
 
   /** Something is missing before this output: the agent has it. */
@@ -130,8 +126,8 @@ export class Delivery {
   }
 
   /** To all clients on iopub; kept for those that come back. */
-  broadcast(kernel: LiveKernel, message: JupyterMessage, cell = -1, seq = -1): void {
-    const entry = kernel.replay.add({ channel: 'iopub', message, cell, seq, to: '' });
+  broadcast(kernel: LiveKernel, message: JupyterMessage, cell = -1, known = false): void {
+    const entry = kernel.replay.add({ channel: 'iopub', message, cell, known, to: '' });
     for (const link of kernel.links) this.#give(kernel, link, entry);
   }
 
@@ -156,7 +152,7 @@ export class Delivery {
     cell = -1,
   ): void {
     const { link, session } = asker;
-    const entry = kernel.replay.add({ channel, message, cell, seq: -1, to: session });
+    const entry = kernel.replay.add({ channel, message, cell, known: false, to: session });
     if (link?.open === true) {
       this.#give(kernel, link, entry);
       return;
@@ -208,9 +204,8 @@ export class Delivery {
       return kernel.running === undefined ? [] : [...kernel.replay.ofCell(kernel.running.cell)];
     }
     // It was a client of the gateway before this one, and got from it what that one told as seen.
-    const isNew = ({ seq }: ReplayEntry): boolean => seq === -1 || seq > kernel.seenBefore;
     return [...kernel.replay.after(position)].filter(
-      (entry) => (entry.to === '' || entry.to === session) && (position !== -1 || isNew(entry)),
+      ({ to, known }) => (to === '' || to === session) && (position !== -1 || !known),
     );
   }
 

@@ -130,8 +130,8 @@ export class LiveKernel {
   toldReplied = 0;
   executed = 0;
 
-  /** outputs up to this one were with the clients of a gateway before this one; -1 for none */
-  seenBefore = -1;
+  /** by member: outputs up to this one were with the clients of a gateway before this one */
+  readonly seenBefore = new Map<number, number>();
 
   readonly links = new Set<ClientLink>();
   /** where clients that left were, by session */

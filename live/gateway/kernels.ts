@@ -281,6 +281,12 @@ export class Kernels implements KernelService {
     this.#settle(kernel);
   }
 
+  /** Nobody waits for a kernel any more: the gateway ends. */
+  close(): void {
+    for (const kernel of [...this.#waiters.keys()])
+      this.#settle(kernel, new NbosError('request-refused', 'the gateway was shut down'));
+  }
+
   /** A replica did not start: as many failures as replicas, and none that runs, are the end. */
   failed(kernel: LiveKernel): void {
     kernel.failedStarts++;

@@ -12,7 +12,15 @@ import type { Pools } from './pools.ts';
 import { decidedCell, type Reconciler } from './reconcile.ts';
 import type { Replicas } from './replicas.ts';
 import { remember } from './replies.ts';
-import { failedCell, hasMajority, latestOf, type Report, repliedIn, reportsOf } from './reports.ts';
+import {
+  failedCell,
+  hasMajority,
+  isMissed,
+  latestOf,
+  type Report,
+  repliedIn,
+  reportsOf,
+} from './reports.ts';
 
 export interface RecoveryOptions {
   loop: CoreLoop;
@@ -268,13 +276,13 @@ export class Recovery {
   #takeOutputs(kernel: LiveKernel, reports: readonly Report[]): void {
     for (const { report } of reports) {
       const { first, seen } = report.outputs;
+      kernel.seenBefore.set(report.member, seen);
       kernel.streams.expect(report.member, Math.max(first, seen + 1));
     }
     const executor = kernel.members.get(kernel.executor);
     const own = reports.find(({ report }) => report.member === kernel.executor)?.report;
     if (own === undefined || executor === undefined) return;
     const { first, next, seen } = own.outputs;
-    kernel.seenBefore = seen;
     kernel.streams.last = next - 1;
     // A page that is loaded anew wants all of the running cell, not only what was not seen.
     const runs = own.open.some(({ attempt }) => attempt > 0);
@@ -284,14 +292,11 @@ export class Recovery {
   }
 
   #takeDecided(kernel: LiveKernel, best: KernelReport, replied: number | undefined): void {
-    const { seenBefore } = kernel;
     for (const decided of best.decided) {
-      const { cell: number, session, msgId, entry, at = 0 } = decided;
+      const { cell: number, session, msgId, entry } = decided;
       const cell = decidedCell(kernel, decided, undefined);
       if (session !== '') kernel.positions.set(session, -1);
-      const lastOutput = entry.type === 'end' ? entry.lastOutput : -1;
-      const missed = replied === undefined ? lastOutput > seenBefore : at > replied;
-      if (!missed) {
+      if (!isMissed(kernel, decided, replied)) {
         cell.state = entry.type === 'end' ? 'ended' : 'aborted';
         remember(kernel, { cell, entry });
         continue;

@@ -7,8 +7,8 @@ export interface ReplayEntry {
   readonly message: JupyterMessage;
   /** cell that it belongs to, -1 for none */
   readonly cell: number;
-  /** number of the output at the agent, -1 for messages of the gateway's own */
-  readonly seq: number;
+  /** clients of a gateway before this one had it */
+  readonly known: boolean;
   /** session that it is for; '' for all */
   readonly to: string;
 }

@@ -28,7 +28,7 @@ export function hasMajority(reports: readonly Report[]): boolean {
 /** Cells behind this one must not run: it failed, and no gateway was there to see it. */
 export function failedCell(
   { decided, open }: KernelReport,
-  { seenBefore }: LiveKernel,
+  kernel: LiveKernel,
   replied: number | undefined,
 ): number {
   const stopped = ({ entry }: DecidedCell): boolean =>
@@ -36,11 +36,19 @@ export function failedCell(
   const last = decided.findLast((each) => !stopped(each));
   const runs = open.some(({ attempt }) => attempt > 0);
   if (last === undefined || runs || last.goesOn === true) return Number.POSITIVE_INFINITY;
-  const { cell, entry, at = 0 } = last;
-  const isMissed =
-    replied === undefined ? entry.type === 'end' && entry.lastOutput > seenBefore : at > replied;
+  const { cell, entry } = last;
   const fails = entry.type === 'end' ? isFailure(entry.reply.content) : entry.entry.attempt > 0;
-  return isMissed && fails ? cell : Number.POSITIVE_INFINITY;
+  return isMissed(kernel, last, replied) && fails ? cell : Number.POSITIVE_INFINITY;
+}
+
+/** Whether its reply has not left yet, as far as can be told. */
+export function isMissed(
+  { seenBefore }: LiveKernel,
+  { entry, at = 0 }: DecidedCell,
+  replied: number | undefined,
+): boolean {
+  if (replied !== undefined) return at > replied;
+  return entry.type === 'end' && entry.lastOutput > (seenBefore.get(entry.executor) ?? -1);
 }
 
 /** Replies up to this index of the log have left, as far as some host was told. */

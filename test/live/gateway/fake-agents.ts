@@ -209,7 +209,7 @@ export class FakeAgents implements Agents {
         addresses: new Map(),
         nextOutput: 0,
         outputs: [],
-        seen: -1,
+        seen: new Map(),
         replied: -1,
         run: undefined,
       };
@@ -331,7 +331,8 @@ export class FakeAgents implements Agents {
     if (notice.t === 'outputs-seen') {
       const group = this.groups.get(notice.kernel);
       if (group === undefined) return true;
-      group.seen = notice.upTo;
+      for (const [member, each] of group.members)
+        if (each.host === host) group.seen.set(member, notice.upTo);
       group.replied = notice.replied ?? -1;
     } else if (notice.t === 'to-kernel') this.#answer(host, notice, frames);
     return true;

@@ -26,7 +26,8 @@ export interface FakeGroup {
   addresses: Map<number, string>;
   nextOutput: number;
   outputs: FakeOutput[];
-  seen: number;
+  /** what each member was told of */
+  seen: Map<number, number>;
   replied: number;
   run: { start: StartEntry; end: (failed: boolean) => void } | undefined;
 }
@@ -58,7 +59,11 @@ export function reportOf(kernel: string, group: FakeGroup, member: number): Kern
     count: log.count,
     open: log.openCells(),
     decided: log.decided,
-    outputs: { ...numbersOf(group, member), seen: group.seen, replied: group.replied },
+    outputs: {
+      ...numbersOf(group, member),
+      seen: group.seen.get(member) ?? -1,
+      replied: group.replied,
+    },
     unreplicated: [],
     pinned: [],
     stateBytes: 0,

@@ -84,7 +84,8 @@ test('lines before the restart are not sent twice, replies in between are', asyn
   const client = new Client('s').attach(kit.brain, kernel);
   const id = client.run('slow 60');
   await until(() => client.of(id, 'execute_input').length === 1, 'it runs');
-  await until(() => kit.agents.groups.get(kernel)!.seen === 1, 'the agent knows what was seen');
+  const { seen } = kit.agents.groups.get(kernel)!;
+  await until(() => [...seen.values()].includes(1), 'the agent knows what was seen');
   kit.brain.close();
   await until(() => kit.agents.groups.get(kernel)!.log.open.size === 0, 'it ended meanwhile');
   kit.brain = newBrain(kit.agents);
@@ -96,6 +97,30 @@ test('lines before the restart are not sent twice, replies in between are', asyn
   await restart();
   const third = new Client('s').attach(kit.brain, kernel);
   assert.is(third.of(id, 'execute_reply').length, 0);
+});
+
+test('what one replica said is not known because another one said more', async () => {
+  const kernel = await create(kit);
+  const client = new Client('s').attach(kit.brain, kernel);
+  kit.brain.moveEveryCell = true;
+  const first = client.run('print 2');
+  await client.reply(first);
+  const second = client.run('print 2');
+  await client.reply(second);
+  const group = kit.agents.groups.get(kernel)!;
+  const [own, other] = group.log.decided.map(({ entry }) => entry.type === 'end' && entry.executor);
+  assert.is.not(own, other);
+  kit.brain.close();
+  // Nothing of the first cell had left the gateway, of the second all but its reply.
+  group.seen.delete(own as number);
+  group.seen.set(other as number, group.nextOutput - 1);
+  group.replied = 0;
+  await restart();
+  await until(() => kit.brain.table.get(kernel)!.cells.size === 0, 'both are answered');
+  const page = new Client('s').attach(kit.brain, kernel);
+  assert.is(page.text(first), '0\n1\n');
+  assert.is(page.text(second), '');
+  for (const id of [first, second]) assert.is(page.of(id, 'execute_reply').length, 1);
 });
 
 test('the host of the running cell is lost together with the gateway', async () => {

@@ -88,6 +88,8 @@ class Swarm {
     else if (kind === 16) {
       notebook.client.attachment!.detach();
       this.attach(notebook);
+    } else if (kind === 17 && draw(2) === 0) {
+      kit.brain.kernels.restart(notebook.kernel).catch(() => undefined);
     } else await pause(draw(60));
   }
 
@@ -167,6 +169,9 @@ class Swarm {
           await pause(10);
         }
       }
+      // One that the gateway before answered may be answered again.
+      const live = kit.brain.table.get(notebook.kernel)!;
+      await until(() => live.cells.size === 0, 'nothing is open');
     }
   }
 
