@@ -163,7 +163,8 @@ export class System {
     const left = pids.filter((pid) => isAlive(pid));
     for (const pid of left) process.kill(pid, 'SIGKILL');
     // With NBOS_KEEP its logs are left to be read.
-    if (process.env['NBOS_KEEP'] === undefined) rmSync(this.data, { recursive: true, force: true });
+    if (process.env['NBOS_KEEP'] === undefined)
+      rmSync(this.data, { recursive: true, force: true, maxRetries: 5 });
     else process.stderr.write(`kept: ${this.data}\n`);
     return left;
   }

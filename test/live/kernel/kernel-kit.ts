@@ -129,7 +129,7 @@ export class TestKernel {
 
   async stop(): Promise<void> {
     await this.runtime.stop(true);
-    rmSync(this.folder, { recursive: true, force: true });
+    rmSync(this.folder, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 
