@@ -1,6 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { NbosError } from '../../core/errors.ts';
+import { interruption } from '../../traces/command-line.ts';
+
+/** Set for children: they end when the process that started them is gone. */
+const CHILD = 'NBOS_CHILD';
+/** How long a part whose parent is gone may take to end. */
+const ORPHAN_END_MS = 5_000;
 
 /** How long a child may take to end by itself. */
 const END_MS = 20_000;
@@ -27,8 +33,11 @@ export async function startChild(
 ): Promise<{ child: Child; ready: string }> {
   const program = [...process.execArgv, process.argv[1]!];
   const process_ = spawn(process.execPath, [...program, ...words], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    // Its stdin ends with this process, however that ends.
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { ...process.env, [CHILD]: '1' },
   });
+  process_.stdin.on('error', () => undefined);
   let said = '';
   process_.stderr.on('data', (piece: Buffer) => {
     said = (said + piece.toString()).slice(-4_000);
@@ -49,6 +58,22 @@ export async function startChild(
   await child.stop();
   const reason = said.trim().split('\n').at(-1) ?? '';
   throw new NbosError('child-failed', `${name} did not start${reason && `: ${reason}`}`);
+}
+
+/** A part of a system ends as by Ctrl-C once the process that started it is gone. */
+export function endWithParent(): void {
+  const isChild = process.env[CHILD] !== undefined;
+  delete process.env[CHILD];
+  if (!isChild) return;
+  const { stdin, stdout, stderr } = process;
+  // Nobody reads what it says any more.
+  for (const stream of [stdin, stdout, stderr]) stream.on('error', () => undefined);
+  stdin.once('close', () => {
+    interruption.abort();
+    setTimeout(() => process.exit(1), ORPHAN_END_MS).unref();
+  });
+  stdin.resume();
+  stdin.unref();
 }
 
 function endOf(child: ChildProcess): Promise<string> {

@@ -6,6 +6,7 @@ import {
   isSet,
   textOf,
 } from '../../traces/command-line.ts';
+import { endWithParent } from './children.ts';
 import { dataFolder, knownCluster } from './cluster-file.ts';
 import { openLog } from './log.ts';
 import { runAgent } from './run-agent.ts';
@@ -14,6 +15,7 @@ import type { LoadPolicy } from './system-options.ts';
 
 /** `nbos gateway`: serves until Ctrl-C; kernels stay with their agents. */
 export async function serveGateway(given: Arguments, load: LoadPolicy): Promise<void> {
+  endWithParent();
   const gateway = await runGateway(given, load);
   process.stdout.write(`ready ${gateway.url}\n`);
   if (!isSet(given, 'quiet')) process.stdout.write(`${gateway.text}\n`);
@@ -24,6 +26,7 @@ export async function serveGateway(given: Arguments, load: LoadPolicy): Promise<
 
 /** `nbos agent`: one host of the system in a data directory, until Ctrl-C. */
 export async function serveAgent(given: Arguments): Promise<void> {
+  endWithParent();
   const data = dataFolder(textOf(given, 'data'));
   const cluster = knownCluster(data);
   const id = demandedText(given, 'host');

@@ -94,6 +94,30 @@ testWithPart(test, missing, 'split parts can be killed and started again alone',
   await stop(agent);
 });
 
+testWithPart(test, missing, 'split parts end when what started them is killed', async () => {
+  const data = join(home, 'orphans');
+  const up = await start(['up', '--split', '--hosts', '2', '--port', '0', '--data', data]);
+  const { gateway, hosts } = JSON.parse(await works(['status', '--json'], env));
+  const pids: number[] = [gateway.pid, ...hosts.map(({ pid }: { pid: number }) => pid)];
+  // One that was started alone stays.
+  process.kill(pids[2]!, 'SIGKILL');
+  const alone = await start(['agent', '--host', hosts[1].id, '--data', data]);
+  assert.equal(pids.slice(0, 2).map(isAlive), [true, true]);
+  up.child.kill('SIGKILL');
+  await up.end;
+  await eventually(async () => !pids.some(isAlive));
+  assert.ok(isAlive(alone.child.pid!));
+  await stop(alone);
+});
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
 async function eventually(condition: () => Promise<boolean>): Promise<void> {
   const late = performance.now() + 20_000;
   while (!(await condition())) assert.ok(performance.now() < late, 'not within 20 s');
