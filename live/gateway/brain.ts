@@ -106,6 +106,7 @@ export class Brain {
       ...{ ...parts, replicas, driver, reconciler, onNamed },
       expected: options.hosts,
       waitMs: limits.recoveryMs,
+      majorityMs: limits.majorityMs,
       replicasPerKernel: config.replicas,
     });
     this.kernels = new Kernels({

@@ -1,6 +1,7 @@
+import type { StartContainer } from '../../core/effects.ts';
 import type { JupyterMessage } from '../jupyter/message.ts';
 import type { KernelMeta, SubmitEntry, Unreplicated } from '../log/entries.ts';
-import type { AppliedEntry, KernelPosition } from '../wire/messages.ts';
+import type { AppliedEntry, KernelPosition, KernelReport } from '../wire/messages.ts';
 import type { KernelClient } from './kernel-service.ts';
 import { OutputStreams } from './output-streams.ts';
 import { ReplayBuffer } from './replay-buffer.ts';
@@ -152,6 +153,10 @@ export class LiveKernel {
   stateBytes = 0;
   savedMs = 0;
   lostQuorum = false;
+  /** by host: what it was taken over from while fewer than a majority had told of it */
+  minority: Map<string, KernelReport> | undefined;
+  /** starts of replicas that wait until a majority has told */
+  readonly heldStarts: StartContainer[] = [];
 
   constructor(meta: KernelMeta) {
     this.meta = meta;

@@ -6,6 +6,8 @@ export interface GatewayLimits {
   hostLeaseMs: number;
   /** after the first host has reported, until those that have not are left out */
   recoveryMs: number;
+  /** without a majority of its hosts, until a kernel is shown as it is */
+  majorityMs: number;
   /** until a kernel must have started */
   startMs: number;
   /** one answer of an agent to a proposal */
@@ -27,6 +29,7 @@ export const GATEWAY_LIMITS: Readonly<GatewayLimits> = {
   beatMs: 250,
   hostLeaseMs: 1500,
   recoveryMs: 1500,
+  majorityMs: 10_000,
   startMs: 60_000,
   proposeMs: 5_000,
   changeMs: 60_000,

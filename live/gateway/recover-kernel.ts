@@ -57,6 +57,7 @@ export class RecoverKernel {
     const fresh = this.#takePlace(kernel, member, as, report);
     for (const container of containers)
       if (container !== -1) loop.post({ kind: 'container-lost', container });
+    replicas.startHeld(kernel);
     this.#options.reconciler.take(kernel, report);
     return fresh;
   }
@@ -92,6 +93,7 @@ export class RecoverKernel {
     kernel.appliedIndex = Math.max(kernel.appliedIndex, report.applied);
     kernel.heardIndex = Math.max(kernel.heardIndex, report.applied);
     kernel.lostQuorum = false;
+    kernel.minority = undefined;
     if (fresh.container !== -1)
       loop.post({ kind: 'replica-recovering', container: fresh.container });
     return fresh;

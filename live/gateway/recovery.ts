@@ -7,6 +7,7 @@ import type { Driver } from './driver.ts';
 import type { Hosts, LiveHost } from './hosts.ts';
 import { type Cell, cellKey, LiveKernel, type Member } from './kernel.ts';
 import type { KernelTable } from './kernel-table.ts';
+import { hearOf } from './minority.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { Pools } from './pools.ts';
 import { decidedCell, type Reconciler } from './reconcile.ts';
@@ -37,6 +38,8 @@ export interface RecoveryOptions {
   expected: readonly string[];
   /** ms after the first report for which the others are waited for */
   waitMs: number;
+  /** ms that a kernel without a majority of its hosts is waited for; then it is shown as it is */
+  majorityMs: number;
   replicasPerKernel: number;
   onNamed: (kernel: LiveKernel) => void;
 }
@@ -45,8 +48,6 @@ export interface RecoveryOptions {
 const NUMBERS_APART = 1_000;
 /** More than any gateway gives out: each begins beyond all before it, committed or not. */
 const NUMBERS_A_MS = 16;
-/** Without a majority of its hosts a kernel is waited for so long, ms; then it is shown as it is. */
-const MAJORITY_MS = 10_000;
 /** Notices of one kernel that are kept until it is known. */
 const MOST_KEPT = 10_000;
 
@@ -153,9 +154,7 @@ export class Recovery {
       const late = this.#awaited.get(kernel);
       if (late === undefined) return;
       this.#adoptSafely(reportsOf(late));
-      const live = this.#options.table.get(kernel);
-      if (live !== undefined) live.lostQuorum = true;
-    }, MAJORITY_MS);
+    }, this.#options.majorityMs);
     timer.unref();
     this.#timers.add(timer);
   }
@@ -175,10 +174,12 @@ export class Recovery {
 
   /** A host that comes after the others, or again. */
   #late(host: string, { kernels }: AgentHello): void {
-    const { table, replicas, reconciler, delivery } = this.#options;
+    const { table, loop, replicas, reconciler, delivery } = this.#options;
     for (const report of kernels) {
       const kernel = table.get(report.kernel);
       if (kernel !== undefined) {
+        const isSure = hearOf(kernel, { host, report }, { loop, replicas });
+        if (!isSure && !kernel.members.has(report.member)) continue;
         replicas.reported(kernel, host, report);
         reconciler.take(kernel, report);
         delivery.catchUp(kernel, report);
@@ -206,6 +207,10 @@ export class Recovery {
     const { table, loop } = this.#options;
     const best = latestOf(reports);
     const kernel = kernelOf(best);
+    if (!hasMajority(reports)) {
+      kernel.lostQuorum = true;
+      kernel.minority = new Map(reports.map(({ host, report }) => [host, report]));
+    }
     this.#addMembers(kernel, best, reports);
     table.add(kernel);
     this.#options.onNamed(kernel);
@@ -251,7 +256,7 @@ export class Recovery {
       });
     }
     for (const { host, report } of reports)
-      if (!kernel.members.has(report.member))
+      if (kernel.minority === undefined && !kernel.members.has(report.member))
         this.#options.replicas.discard(host, kernel.id, report.member);
     kernel.everReady = [...kernel.members.values()].some(({ ready }) => ready);
   }
@@ -354,7 +359,10 @@ function kernelOf(best: KernelReport): LiveKernel {
   const highest = Math.max(0, ...best.members.map(({ member }) => member));
   // Numbers of members that were removed are not known: time alone says which were never used.
   const seconds = Math.floor((Date.now() - best.meta.createdAt) / 1000);
-  kernel.nextMember = Math.max(highest, best.meta.replicas + seconds) + 1;
+  // The clock may have been set back, but numbers in the log grow with the time of its gateways.
+  const { nextCell, nextAttempt, epoch } = best;
+  const logged = Math.ceil(Math.max(nextCell, nextAttempt, epoch) / NUMBERS_A_MS / 1000);
+  kernel.nextMember = Math.max(highest, best.meta.replicas + Math.max(seconds, logged)) + 1;
   // An entry of the gateway before may be committed yet, and must not be taken for one of ours.
   const own = Math.max(0, Math.floor(Date.now() - best.meta.createdAt)) * NUMBERS_A_MS;
   kernel.nextCell = Math.max(own, best.nextCell + NUMBERS_APART);

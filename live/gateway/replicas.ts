@@ -44,9 +44,21 @@ export class Replicas {
 
   /** All containers of one kernel that core starts in one step. */
   start(kernel: LiveKernel, effects: readonly StartContainer[]): void {
+    if (kernel.minority !== undefined) {
+      // A host may hold a member that is not known here, which a start there would remove.
+      kernel.heldStarts.push(...effects);
+      return;
+    }
     const fresh = !kernel.created || kernel.meta.replicas === 1;
     if (fresh) this.#startGroup(kernel, effects);
     else for (const effect of effects) this.#startOne(kernel, effect);
+  }
+
+  /** What waited until it was known who the members are. */
+  startHeld(kernel: LiveKernel): void {
+    const { containers } = this.#options.loop.core.state;
+    const held = kernel.heldStarts.splice(0).filter(({ container }) => containers.has(container));
+    if (held.length > 0) this.start(kernel, held);
   }
 
   #startGroup(kernel: LiveKernel, effects: readonly StartContainer[]): void {
