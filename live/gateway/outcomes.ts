@@ -380,7 +380,7 @@ export class Outcomes {
     cell.state = state;
     kernel.cells.delete(cell.cell);
     remember(kernel, { cell, entry });
-    kernel.replay.keepFrom(cell.cell);
+    kernel.replay.decided(cell.cell);
     if (kernel.pendingInput !== undefined && kernel.running === cell)
       kernel.pendingInput = undefined;
     sendReply(this.#options.delivery, kernel, cell, entry);

@@ -15,6 +15,8 @@ export interface ReplayEntry {
 
 const MAX_BYTES = 32 << 20;
 const MAX_ENTRIES = 50_000;
+/** Decided cells whose entries are kept. */
+const MAX_CELLS = 64;
 /** What an entry costs beside its bytes. */
 const ENTRY_BYTES = 200;
 
@@ -28,8 +30,8 @@ export class ReplayBuffer {
   #first = 0;
   #bytes = 0;
   #next = 0;
-  /** entries of cells before this one may go */
-  #keepFrom = -1;
+  /** the latest decided cells: entries of cells before the first may go */
+  #kept: number[] = [];
 
   /** Index that the next entry gets. */
   get next(): number {
@@ -61,13 +63,18 @@ export class ReplayBuffer {
     }
   }
 
-  /** Forgets entries of cells before `cell` beyond the latest `spare`, and of none. */
-  keepFrom(cell: number, spare = 16): void {
-    if (cell - spare <= this.#keepFrom) return;
-    this.#keepFrom = cell - spare;
+  /**
+   * The cell is decided: entries of cells before the latest `most` of these are forgotten, and of
+   * none. They are counted, as numbers of cells leave wide gaps from gateway to gateway.
+   */
+  decided(cell: number, most = MAX_CELLS): void {
+    this.#kept.push(cell);
+    if (this.#kept.length <= most) return;
+    this.#kept.shift();
+    const from = Math.min(...this.#kept);
     while (this.#first < this.#entries.length) {
       const oldest = this.#entries[this.#first]!;
-      if (oldest.cell >= this.#keepFrom) break;
+      if (oldest.cell >= from) break;
       this.#dropOldest();
     }
   }

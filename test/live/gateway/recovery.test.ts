@@ -123,6 +123,26 @@ test('what one replica said is not known because another one said more', async (
   for (const id of [first, second]) assert.is(page.of(id, 'execute_reply').length, 1);
 });
 
+test('a reply that no client got is kept although later cells have much higher numbers', async () => {
+  const kernel = await create(kit);
+  const client = new Client('s').attach(kit.brain, kernel);
+  const first = client.run('print 1');
+  await client.reply(first);
+  await restart();
+  const again = new Client('s').attach(kit.brain, kernel);
+  const second = again.run('print 1');
+  await again.reply(second);
+  const group = kit.agents.groups.get(kernel)!;
+  kit.brain.close();
+  // As if both replies had been about to leave.
+  group.seen.clear();
+  group.replied = 0;
+  await restart();
+  await until(() => kit.brain.table.get(kernel)!.cells.size === 0, 'both are answered');
+  const page = new Client('s').attach(kit.brain, kernel);
+  for (const id of [first, second]) assert.is(page.of(id, 'execute_reply').length, 1);
+});
+
 test('the host of the running cell is lost together with the gateway', async () => {
   const kernel = await create(kit);
   const client = new Client('s').attach(kit.brain, kernel);
