@@ -17,6 +17,7 @@ import type { KernelSpecs } from './kernel-service.ts';
 import { GATEWAY_LIMITS, type GatewayLimits } from './limits.ts';
 import type { Agents } from './links.ts';
 import { gatewayMetrics } from './metrics.ts';
+import { rememberRemoved } from './removed-kernels.ts';
 import { RunRecord } from './run-record.ts';
 import { openUsers } from './users.ts';
 
@@ -181,6 +182,7 @@ function recordingOf(brain: Brain, options: GatewayOptions): Recording {
   const { loop, table, hosts, config } = brain;
   const folder = join(data, 'gateway');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
+  rememberRemoved(folder, table, log);
   const { epochMs } = loop;
   const journal = new Journal({ folder: join(folder, 'journal'), policy, config, epochMs, log });
   const record = new RunRecord({ folder, policy, version, loop });

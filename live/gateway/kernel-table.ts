@@ -9,6 +9,7 @@ export class KernelTable {
   #nextSession = 0;
   /** ids of kernels that were shut down, the latest ones */
   readonly #removed = new Set<string>();
+  onRemoved: (id: string) => void = () => undefined;
 
   add(kernel: LiveKernel): void {
     this.#byId.set(kernel.id, kernel);
@@ -19,7 +20,13 @@ export class KernelTable {
   delete(kernel: LiveKernel): void {
     this.#byId.delete(kernel.id);
     this.#bySession.delete(kernel.session);
-    this.#removed.add(kernel.id);
+    this.markRemoved(kernel.id);
+    this.onRemoved(kernel.id);
+  }
+
+  /** Also of a gateway before this one. */
+  markRemoved(id: string): void {
+    this.#removed.add(id);
     if (this.#removed.size > REMOVED_KEPT)
       this.#removed.delete(this.#removed.values().next().value!);
   }

@@ -125,7 +125,8 @@ export class Kernels implements KernelService {
     const nbos = (metadata as { nbos?: { gpus?: unknown; gpuType?: unknown } } | undefined)?.nbos;
     const gpus = gpusOf(env['KERNEL_GPUS'] ?? nbos?.gpus, defaultGpus);
     const wished = env['KERNEL_ID'] ?? '';
-    const isFree = UUID.test(wished) && table.get(wished) === undefined;
+    const isKnown = table.get(wished) !== undefined || table.wasRemoved(wished);
+    const isFree = UUID.test(wished) && !isKnown;
     return {
       kernel: isFree ? wished : randomUUID(),
       spec: name,

@@ -119,7 +119,11 @@ export class Recovery {
     if (this.#done) return;
     this.#done = true;
     for (const [host, { kernels }] of this.#early)
-      for (const report of kernels) this.#await(host, report);
+      for (const report of kernels) {
+        const { kernel, member } = report;
+        if (!this.#options.table.wasRemoved(kernel)) this.#await(host, report);
+        else this.#options.replicas.discard(host, kernel, member, true);
+      }
     // Oldest first, so that numbers and queues are as they were.
     const kernels = [...this.#awaited.values()].map(reportsOf);
     kernels.sort((a, b) => a[0]!.report.meta.session - b[0]!.report.meta.session);

@@ -1,5 +1,10 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pino } from 'pino';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { rememberRemoved } from '../../../live/gateway/removed-kernels.ts';
 import { Client, create, type Kit, newBrain, startKit, stopKit, until } from './brain-kit.ts';
 
 let kit: Kit;
@@ -171,6 +176,30 @@ test('a kernel that was shut down while a host was away does not come back with 
   kit.agents.cut(host, false);
   await until(() => kit.brain.hosts.isUp(host), 'it is back');
   await until(() => kit.agents.groups.get(kernel)!.members.size === 0, 'its replica is gone');
+});
+
+test('nor does it after a restart of the gateway', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'nbos-removed-'));
+  const log = pino({ level: 'silent' });
+  try {
+    rememberRemoved(folder, kit.brain.table, log);
+    const kernel = await create(kit);
+    const other = await create(kit);
+    const { host } = [...kit.brain.table.get(kernel)!.members.values()][2]!;
+    kit.agents.cut(host, true);
+    await until(() => !kit.brain.hosts.isUp(host), 'it is lost');
+    await kit.brain.kernels.remove(kernel);
+    kit.agents.cut(host, false);
+    kit.brain.close();
+    kit.brain = newBrain(kit.agents, {}, {}, ({ table }) => rememberRemoved(folder, table, log));
+    kit.agents.connect(kit.brain);
+    await kit.brain.recovery.done;
+    await until(() => kit.agents.groups.get(kernel)!.members.size === 0, 'its replica is gone');
+    assert.is(kit.brain.table.get(kernel), undefined);
+    assert.ok(kit.brain.table.get(other));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 test('a kernel that only a late host reports is taken over then', async () => {
