@@ -96,6 +96,10 @@ live('stdin, completion, inspection, history and kernel_info reach the kernel', 
 
 live('every cell on another replica: the state goes along', async () => {
   const { client, id } = await system.notebook();
+  await system.until('all replicas are ready', async () => {
+    const { replicas } = await system.kernel(id);
+    return replicas.length === 3 && replicas.every(({ process }) => process === 'ready');
+  });
   await system.fault({ fault: 'move-every-cell', on: true });
   try {
     const executors = new Set<string>();
