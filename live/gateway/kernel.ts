@@ -189,6 +189,13 @@ export class LiveKernel {
     return this.toldReplied;
   }
 
+  /** A cell has ended whose outputs are yet to come from this replica. */
+  waitsFor(member: number): boolean {
+    for (const { state, executor } of this.cells.values())
+      if (state === 'deciding' && executor === member) return true;
+    return false;
+  }
+
   /** Waiting cells, oldest first. */
   waiting(): Cell[] {
     return [...this.cells.values()].filter(({ state }) => state === 'waiting');

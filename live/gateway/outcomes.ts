@@ -241,8 +241,9 @@ export class Outcomes {
       return;
     }
     cell.accepted = true;
-    // Another one's outputs may have been numbered meanwhile.
-    if (kernel.executor !== entry.executor) kernel.streams.forget(entry.executor);
+    // Another one's outputs may have been numbered meanwhile; what it said before is waited for.
+    if (kernel.executor !== entry.executor && !kernel.waitsFor(entry.executor))
+      kernel.streams.forget(entry.executor);
     kernel.executor = entry.executor;
     kernel.running = cell;
     cell.state = 'running';
