@@ -335,8 +335,7 @@ export class Outcomes {
       this.#giveUp(kernel, cell);
     }
     this.startDeferred(kernel);
-    kernel.count = 0;
-    kernel.resetDue = false;
+    Object.assign(kernel, { count: 0, resetDue: false });
     this.onReset(kernel, index);
   }
 
