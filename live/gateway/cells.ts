@@ -172,6 +172,7 @@ export function newCell(submit: SubmitEntry, link: ClientLink | undefined): Cell
     decidedAt: 0,
     withdrawn: false,
     interrupt: false,
+    inputShown: false,
     noticed: false,
     arrivedAt: performance.now(),
     runMs: 0,

@@ -84,7 +84,13 @@ export class Delivery {
 
   #show(kernel: LiveKernel, message: JupyterMessage, { member, seq, cell }: NumberedOutput): void {
     const isKnown = seq <= (kernel.seenBefore.get(member) ?? -1);
-    const isAsked = readField(message.header, 'msg_type') === 'nbos_output';
+    const type = readField(message.header, 'msg_type');
+    if (type === 'execute_input') {
+      const known = kernel.cells.get(cell);
+      if (known?.inputShown === true) return;
+      if (known !== undefined) known.inputShown = true;
+    }
+    const isAsked = type === 'nbos_output';
     for (const each of isAsked ? shownAgain(kernel, message) : [message])
       this.broadcast(kernel, each, cell, isKnown);
   }

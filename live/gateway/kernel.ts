@@ -59,6 +59,8 @@ export interface Cell {
   withdrawn: boolean;
   /** interrupt it as soon as it has started */
   interrupt: boolean;
+  /** its input was shown; a run elsewhere, after one that never began, shows it again */
+  inputShown: boolean;
   noticed: boolean;
   /** performance.now() of its arrival here */
   readonly arrivedAt: number;

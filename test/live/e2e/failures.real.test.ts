@@ -67,12 +67,10 @@ live(
     const { client, id } = await system.notebook();
     await client.run('kept = {"a": 1}');
     await allReady(id);
-    const running = client.execute('lost = 1\nimport time; time.sleep(60)');
-    await client.next(({ content }) => content['code'] === 'lost = 1\nimport time; time.sleep(60)');
-    await system.until(
-      'it runs',
-      async () => (await system.kernel(id)).queue[0]?.state === 'running',
+    const running = client.execute(
+      'lost = 1; print("in", flush=True)\nimport time; time.sleep(60)',
     );
+    await client.next(({ content }) => content['text'] === 'in\n');
     system.kill((await executorOf(id)).pid);
     const from = Date.now();
     const reply = await running.done;
@@ -97,6 +95,8 @@ live(
       const running = witness.cell((code) => client.execute(code), 'print(data[7], len(data))');
       assert.is((await running.done)['status'], 'ok', textOf(running.outputs));
       assert.is(textOf(running.outputs), `1 ${100 << 20}\n`);
+      const inputs = running.outputs.filter(({ header }) => header.msg_type === 'execute_input');
+      assert.is(inputs.length, 1);
       await allReady(id);
     }
     assert.equal(await witness.violations(), []);
