@@ -114,20 +114,35 @@ def children():
 
 
 def parent_of(pid):
+    return int(stat_field(pid, 1) or 0)
+
+
+def stat_field(pid, index):
+    """A field of /proc/PID/stat after the name; empty for a process that is gone."""
     try:
         with open('/proc/%s/stat' % pid) as file:
             # The name in parentheses may hold anything, spaces and parentheses too.
-            return int(file.read().rpartition(')')[2].split()[1])
-    except (OSError, IndexError, ValueError):
-        return 0
+            return file.read().rpartition(')')[2].split()[index]
+    except (OSError, IndexError):
+        return ''
 
 
 def command_line(pid):
-    try:
-        with open('/proc/%d/cmdline' % pid, 'rb') as file:
-            return file.read(4096)
-    except OSError:
-        return b''
+    """Waits, 50 ms at most, for one that is just being started: until then it has none."""
+    deadline = time.monotonic() + 0.05
+    while True:
+        try:
+            with open('/proc/%d/cmdline' % pid, 'rb') as file:
+                command = file.read(4096)
+        except OSError:
+            return b''
+        if command or has_ended(pid) or time.monotonic() > deadline:
+            return command
+        time.sleep(0.001)
+
+
+def has_ended(pid):
+    return stat_field(pid, 0) in ('', 'Z', 'X')
 
 
 def command_of(pid):
@@ -135,9 +150,9 @@ def command_of(pid):
 
 
 def is_benign_child(pid):
-    """Helpers of libraries; one that has ended has no command line any more."""
+    """Helpers of libraries, and what has ended."""
     command = command_line(pid)
-    return command == b'' or any(mark in command for mark in BENIGN_CHILDREN)
+    return has_ended(pid) or any(mark in command for mark in BENIGN_CHILDREN)
 
 
 def pending_tasks():
