@@ -148,6 +148,17 @@ function report(outcome: Outcome, real: boolean): void {
   );
 }
 
+/** What of a file's output says which test failed and why: a log is often kept from its end only. */
+function failuresOf(output: string): string {
+  const lines = output.split('\n');
+  const first = lines.findIndex((line) => /^\s*FAIL\s/.test(line.replace(ANSI, '')));
+  return first < 0 ? '' : `${lines.slice(first, first + FAILURE_LINES).join('\n')}\n`;
+}
+
+const FAILURE_LINES = 30;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: colours begin with the escape character
+const ANSI = /\x1b\[[0-9;]*m/g;
+
 async function runAll(options: Options): Promise<boolean> {
   const nameOf = (file: string): string =>
     relative(options.dir, file)
@@ -181,7 +192,7 @@ async function runAll(options: Options): Promise<boolean> {
   const skipped = outcomes.reduce((sum, outcome) => sum + outcome.skipped, 0);
   const broken = failed > 0 || files.length === 0;
   for (const outcome of outcomes.filter((each) => each.failed > 0))
-    process.stdout.write(`failed: ${outcome.name}\n`);
+    process.stdout.write(`failed: ${outcome.name}\n${failuresOf(outcome.output)}`);
   if (skipped > 0) process.stdout.write(`${skipped} skipped\n`);
   process.stdout.write(`${passed} passed, ${files.length === 0 ? 1 : failed} failed\n`);
   return !broken;

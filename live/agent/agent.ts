@@ -2,6 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LogEntry } from '../log/entries.ts';
 import type { Head } from '../wire/codec.ts';
+import { turnBegins } from '../wire/loop-turns.ts';
 import { type AgentHello, type HostAddress, WIRE_FORMAT } from '../wire/messages.ts';
 import {
   AGENT_LIMITS,
@@ -261,6 +262,7 @@ class RunningAgent implements Agent {
   }
 
   #tick(): void {
+    turnBegins();
     const now = performance.now();
     this.#latestMs = Math.max(this.#latestMs, now - this.#tickedAt - this.#limits.tickMs);
     this.#tickedAt = now;

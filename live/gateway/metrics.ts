@@ -1,7 +1,8 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { monitorEventLoopDelay, type Histogram as NodeHistogram } from 'node:perf_hooks';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { delayOf } from '../../core/books/execution-book.ts';
 import { tctOf } from '../../core/record/cell-row.ts';
+import { loopTurns } from '../wire/loop-turns.ts';
 import type { CoreLoop } from './core-loop.ts';
 import type { Hosts } from './hosts.ts';
 import type { KernelTable } from './kernel-table.ts';
@@ -83,26 +84,45 @@ function gauges(registers: Registry[], loop: CoreLoop, table: KernelTable, hosts
   }
 }
 
-/** How long turns of this process's loop take. */
+/**
+ * How long turns of this process's loop take; and how late timers were, which also counts what is
+ * nobody's turn: waits for a core, collections of garbage.
+ */
 function watchLoop(registers: Registry[]): () => void {
-  const turns = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
-  turns.enable();
-  const late = (ns: number): number => Math.max(0, ns / 1e9 - LOOP_RESOLUTION_MS / 1000);
-  const of: Record<string, () => number> = {
-    p50: () => late(turns.percentile(50)),
-    'p99.9': () => late(turns.percentile(99.9)),
-    max: () => late(turns.max),
-  };
-  new Gauge({
+  const late = monitorEventLoopDelay({ resolution: LOOP_RESOLUTION_MS });
+  late.enable();
+  quantilesOf(registers, {
     name: 'nbos_loop_turn_seconds',
-    help: 'Time that a turn of the event loop was late, since the start',
-    labelNames: ['quantile'],
-    registers,
-    collect() {
-      for (const [quantile, value] of Object.entries(of)) this.set({ quantile }, value());
-    },
+    help: 'Synchronous time of a turn of the event loop that had something to do, since the start',
+    histogram: loopTurns,
+    seconds: (ns) => ns / 1e9,
+  });
+  quantilesOf(registers, {
+    name: 'nbos_loop_late_seconds',
+    help: `How late a timer of ${LOOP_RESOLUTION_MS} ms was, since the start`,
+    histogram: late,
+    seconds: (ns) => Math.max(0, ns / 1e9 - LOOP_RESOLUTION_MS / 1000),
   });
   return () => {
-    turns.disable();
+    late.disable();
   };
+}
+
+interface Quantiles {
+  name: string;
+  help: string;
+  histogram: NodeHistogram;
+  seconds: (ns: number) => number;
+}
+
+function quantilesOf(registers: Registry[], { name, help, histogram, seconds }: Quantiles): void {
+  new Gauge({
+    ...{ name, help, registers },
+    labelNames: ['quantile'],
+    collect() {
+      this.set({ quantile: 'p50' }, seconds(histogram.percentile(50)));
+      this.set({ quantile: 'p99.9' }, seconds(histogram.percentile(99.9)));
+      this.set({ quantile: 'max' }, seconds(histogram.max));
+    },
+  });
 }

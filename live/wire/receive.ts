@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { turnBegins } from './loop-turns.ts';
 
 /** ms of handling messages without a break; then others on the loop get their turn. */
 const SLICE_MS = 2;
@@ -13,6 +14,7 @@ export async function receiveAll(
   let since = performance.now();
   try {
     for await (const frames of socket) {
+      turnBegins();
       take(frames);
       if (performance.now() - since < SLICE_MS) continue;
       await new Promise(setImmediate);

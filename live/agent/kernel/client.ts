@@ -3,6 +3,7 @@ import { Context, Dealer, Request, Subscriber } from 'zeromq';
 import { compact } from '../../jupyter/compact.ts';
 import type { JupyterMessage } from '../../jupyter/message.ts';
 import { parseZmqFrames, zmqFrames } from '../../jupyter/zmq-message.ts';
+import { turnBegins } from '../../wire/loop-turns.ts';
 import type { Connection } from './connection.ts';
 
 export type KernelChannel = 'shell' | 'control' | 'stdin' | 'iopub';
@@ -102,6 +103,7 @@ export class KernelClient {
 
   #take(channel: KernelChannel, frames: readonly Uint8Array[]): void {
     if (this.#closed) return;
+    turnBegins();
     // Only the owner of the private directory reaches these sockets: nothing to verify.
     const parsed = parseZmqFrames(frames);
     if (parsed === undefined) this.#handlers.garbage(channel);

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { WebSocket } from 'ws';
 import { NbosError } from '../../../core/errors.ts';
 import type { Channel, JupyterMessage } from '../../jupyter/message.ts';
+import { turnBegins } from '../../wire/loop-turns.ts';
 import type { HttpLimits } from '../http/limits.ts';
 import type { HttpMetrics } from '../http/metrics.ts';
 import type { Attachment, KernelClient, User } from '../kernel-service.ts';
@@ -50,7 +51,10 @@ export class Connection implements KernelClient {
       parts.socket.uncork();
     };
     const { ws } = parts;
-    ws.on('message', (data: Buffer, binary: boolean) => this.#receive(data, binary));
+    ws.on('message', (data: Buffer, binary: boolean) => {
+      turnBegins();
+      this.#receive(data, binary);
+    });
     ws.on('pong', () => this.#heard());
     ws.on('ping', () => this.#heard());
     ws.on('error', (error) => this.#failed(error));

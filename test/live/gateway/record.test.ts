@@ -137,6 +137,7 @@ test('metrics count cells by outcome, delays, hosts and turns of the loop', asyn
   assert.match(text, /nbos_elections_total 5/);
   assert.match(text, /nbos_kernels 1/);
   assert.match(text, /nbos_loop_turn_seconds\{quantile="p99\.9"\}/);
+  assert.match(text, /nbos_loop_late_seconds\{quantile="p99\.9"\}/);
 });
 
 test.run();

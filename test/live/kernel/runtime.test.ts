@@ -134,7 +134,7 @@ kernelTest('children go with the kernel; nothing of it is left', async (kernel) 
   assert.not(isAlive(pid));
   assert.not(existsSync(kernel.options.directory));
   // Its new parent, init, may take an instant to bury it.
-  for (let i = 0; i < 100 && isAlive(child); i++) await new Promise((r) => setTimeout(r, 10));
+  for (let i = 0; i < 1000 && isAlive(child); i++) await new Promise((r) => setTimeout(r, 10));
   assert.not(isAlive(child));
   assert.is(kernel.exit, '');
 });
@@ -196,7 +196,7 @@ testWithPart(test, MISSING_PYTHON, 'a kernel whose agent is gone ends itself', a
   const kit = JSON.stringify(join(PROJECT_ROOT, 'test/live/kernel/kernel-kit.ts'));
   const program =
     `const { TestKernel } = await import(${kit});` +
-    'const kernel = new TestKernel({}, { orphanMs: 1500 });' +
+    'const kernel = new TestKernel({}, { orphanMs: 5000 });' +
     'await kernel.runtime.start();' +
     'console.log(JSON.stringify({ pid: kernel.runtime.pid, folder: kernel.folder }));';
   const argv = ['--import', 'tsx', '--input-type=module', '-e', program];
@@ -206,10 +206,10 @@ testWithPart(test, MISSING_PYTHON, 'a kernel whose agent is gone ends itself', a
     agent.once('exit', () => resolve(''));
   });
   const { pid, folder } = JSON.parse(line) as { pid: number; folder: string };
-  await after(2500);
+  await after(6500);
   assert.ok(isAlive(pid), 'it must live as long as its agent does');
   agent.kill('SIGKILL');
-  for (let i = 0; i < 400 && isAlive(pid); i++) await after(20);
+  for (let i = 0; i < 1000 && isAlive(pid); i++) await after(20);
   assert.not(isAlive(pid));
   rmSync(folder, { recursive: true, force: true });
 });
