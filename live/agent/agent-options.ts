@@ -3,6 +3,7 @@ import type { KernelMeta } from '../log/entries.ts';
 import type { KernelStore } from '../stores/kernel-store.ts';
 import type { KeyPair } from '../wire/keys.ts';
 import type { MemberAddress } from '../wire/messages.ts';
+import type { Nearby } from '../wire/nearby.ts';
 import type { Gatekeeper } from '../wire/zap.ts';
 import type { KernelRuntime, RuntimeFactory } from './kernel/runtime.ts';
 import type { Blobs, LogStore, Peers, Replica, Tell } from './ports.ts';
@@ -88,6 +89,8 @@ export interface AgentOptions {
   runtimeDir: string;
   gateway: { endpoint: string; key: string };
   keys: KeyPair;
+  /** what else of the system is in this process; undefined for nothing */
+  nearby?: Nearby | undefined;
   /** agents that may connect */
   allowed: Gatekeeper;
   capacity: Capacity;

@@ -182,9 +182,9 @@ class RunningAgent implements Agent {
 
   /** On the endpoint that the others know, if it is still free. */
   async #listen(known: string): Promise<PeerLinks> {
-    const { host, keys, allowed, log } = this.#options;
+    const { host, keys, allowed, log, nearby } = this.#options;
     const options: PeerOptions = {
-      ...{ host, keys, allowed, log },
+      ...{ host, keys, allowed, log, nearby },
       endpoint: known === '' ? 'tcp://127.0.0.1:0' : known,
       faults: this.#faults,
       beatMs: this.#limits.beatMs,
@@ -208,7 +208,7 @@ class RunningAgent implements Agent {
   }
 
   #greet(replicas: Replicas, processes: Processes): void {
-    const { gateway, keys, log } = this.#options;
+    const { gateway, keys, log, nearby } = this.#options;
     const { heldNotices, heldBytes } = this.#limits;
     const dispatcher = new Dispatcher({
       replicas,
@@ -224,7 +224,7 @@ class RunningAgent implements Agent {
     });
     this.#dispatcher = dispatcher;
     this.#link = new GatewayLink({
-      ...{ gateway, keys, log, heldNotices, heldBytes },
+      ...{ gateway, keys, log, nearby, heldNotices, heldBytes },
       faults: this.#faults,
       hello: () => this.#hello(replicas, processes),
       onMessage: (head: Head, frames) => dispatcher.take(head, frames),

@@ -3,6 +3,7 @@ import type { Head } from '../wire/codec.ts';
 import type { KeyPair } from '../wire/keys.ts';
 import { LinkClient } from '../wire/link-client.ts';
 import type { AgentHello, AgentNotice, ManyNotices } from '../wire/messages.ts';
+import type { Nearby } from '../wire/nearby.ts';
 import { gatewayWords } from '../wire/shapes.ts';
 import type { LinkFaults } from './link-faults.ts';
 
@@ -10,6 +11,7 @@ export interface GatewayLinkOptions {
   gateway: { endpoint: string; key: string };
   keys: KeyPair;
   log: Logger;
+  nearby?: Nearby | undefined;
   faults: LinkFaults;
   /** most notices, and bytes of their frames, that wait for a link */
   heldNotices: number;
@@ -47,6 +49,7 @@ export class GatewayLink {
       keys,
       words: gatewayWords,
       log,
+      nearby: options.nearby,
       hello: () => options.hello(),
       onUp: () => this.#up(),
       onDown: () => log.warn('the link to the gateway is lost'),

@@ -6,6 +6,7 @@ import type { KeyPair } from '../wire/keys.ts';
 import { LinkClient } from '../wire/link-client.ts';
 import { type LinkCounts, LinkServer } from '../wire/link-server.ts';
 import { type HostAddress, type PeerMessage, WIRE_FORMAT } from '../wire/messages.ts';
+import type { Nearby } from '../wire/nearby.ts';
 import { packGroups, unpackGroups } from '../wire/raft-frames.ts';
 import { peerWords } from '../wire/shapes.ts';
 import type { Gatekeeper } from '../wire/zap.ts';
@@ -21,6 +22,7 @@ export interface PeerOptions {
   keys: KeyPair;
   allowed: Gatekeeper;
   log: Logger;
+  nearby?: Nearby | undefined;
   faults: LinkFaults;
   /** ms between beats */
   beatMs: number;
@@ -84,6 +86,7 @@ export class PeerLinks implements Peers {
       allowed: options.allowed,
       words: peerWords,
       log: options.log,
+      nearby: options.nearby,
       onHello: (connection, head) => {
         if (head.t !== 'peer-hello') return false;
         speakers.set(connection, (head as unknown as { host: string }).host);
@@ -194,8 +197,9 @@ export class PeerLinks implements Peers {
   }
 
   #connect(address: HostAddress): LinkClient {
-    const { host, keys, log } = this.#options;
+    const { host, keys, log, nearby } = this.#options;
     return new LinkClient({
+      nearby,
       endpoint: address.peer,
       serverKey: address.key,
       keys,

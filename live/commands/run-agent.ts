@@ -13,6 +13,7 @@ import { findPython } from '../agent/kernel/python.ts';
 import type { RuntimeFactory } from '../agent/kernel/runtime.ts';
 import { replicaOpener } from '../agent/open-replica.ts';
 import { AllowList, allow, keyPair, publicKeyOf } from '../wire/keys.ts';
+import type { Nearby } from '../wire/nearby.ts';
 import type { ClusterFile } from './cluster-file.ts';
 import { kernelStoreOf } from './system-options.ts';
 
@@ -21,6 +22,8 @@ export interface AgentPlace {
   cluster: ClusterFile;
   host: { id: string; gpus: number };
   log: Logger;
+  /** what else of the system is in this process */
+  nearby?: Nearby;
   /** what makes kernels; processes on this machine when left out */
   runtimes?: RuntimeFactory;
 }
@@ -41,6 +44,7 @@ export async function runAgent(place: AgentPlace): Promise<Agent> {
     runtimeDir: runtimeFolder(data),
     gateway: { endpoint, key: await publicKeyOf(keysFolder, 'gateway') },
     keys,
+    nearby: place.nearby,
     allowed: new AllowList(keysFolder),
     capacity: capacityOf(host.gpus),
     runtimes: place.runtimes ?? (await processesOf(place)),

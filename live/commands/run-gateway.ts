@@ -5,6 +5,7 @@ import { type Arguments, textOf } from '../../traces/command-line.ts';
 import { findKernelSpecs, type InstalledSpecs } from '../agent/kernel/kernelspecs.ts';
 import { findPython, type Interpreter, pythonsBeside } from '../agent/kernel/python.ts';
 import { startGateway } from '../gateway/gateway.ts';
+import type { Nearby } from '../wire/nearby.ts';
 import { type ClusterFile, dataFolder, writeCluster } from './cluster-file.ts';
 import { connectText } from './connect-text.ts';
 import { lockData } from './data-lock.ts';
@@ -28,7 +29,11 @@ export interface RunningGateway {
  * Starts the gateway that a command line describes, and writes down how its system is found.
  * @throws NbosError data-locked, python-missing, port-taken, and what options can be wrong in
  */
-export async function runGateway(given: Arguments, load: LoadPolicy): Promise<RunningGateway> {
+export async function runGateway(
+  given: Arguments,
+  load: LoadPolicy,
+  nearby?: Nearby,
+): Promise<RunningGateway> {
   const data = dataFolder(textOf(given, 'data'));
   const described = await describedCluster(given, data);
   const { policy, config } = await liveConfig(described, load);
@@ -59,6 +64,7 @@ export async function runGateway(given: Arguments, load: LoadPolicy): Promise<Ru
       enableFaults: described.enableFaults,
       token: process.env['NBOS_TOKEN'] ?? '',
       version: version(),
+      nearby,
       log,
     });
     const { url, port, token } = gateway;

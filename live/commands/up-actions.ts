@@ -7,6 +7,7 @@ import {
   printNote,
   textOf,
 } from '../../traces/command-line.ts';
+import { Nearby } from '../wire/nearby.ts';
 import { AdminClient } from './admin-client.ts';
 import { type Child, startChild } from './children.ts';
 import { dataFolder, knownCluster } from './cluster-file.ts';
@@ -30,12 +31,13 @@ export async function serveAll(given: Arguments, load: LoadPolicy): Promise<void
 }
 
 async function serveTogether(given: Arguments, load: LoadPolicy): Promise<void> {
-  const gateway = await runGateway(given, load);
+  const nearby = new Nearby();
+  const gateway = await runGateway(given, load, nearby);
   const { data, cluster } = gateway;
   const log = openLog(data, 'hosts', true);
   const agents = await Promise.all(
     cluster.hosts.map((host) =>
-      runAgent({ data, cluster, host, log: log.child({ host: host.id }) }),
+      runAgent({ data, cluster, host, nearby, log: log.child({ host: host.id }) }),
     ),
   );
   await untilHostsUp(new AdminClient({ url: gateway.url, token: gateway.token }));

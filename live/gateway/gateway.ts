@@ -7,6 +7,7 @@ import { NbosError } from '../../core/errors.ts';
 import type { Policy } from '../../core/policies/policy.ts';
 import { AgentLinks } from '../wire/agent-links.ts';
 import { AllowList, keyPair } from '../wire/keys.ts';
+import type { Nearby } from '../wire/nearby.ts';
 import { Admin } from './admin.ts';
 import type { AdminService } from './admin-service.ts';
 import { Brain } from './brain.ts';
@@ -39,6 +40,8 @@ export interface GatewayOptions {
   policy: Policy;
   /** as given: name, or path of its file */
   policyName: string;
+  /** agents that are in this process; undefined for none */
+  nearby?: Nearby | undefined;
   config: Config;
   /** where kernels start, and what /api/contents shows */
   workspace: string;
@@ -114,6 +117,7 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     keys: await keyPair(keysFolder, 'gateway'),
     allowed: new AllowList(keysFolder),
     log,
+    nearby: options.nearby,
     onHello: (_host, hello) => brain.hello(hello),
     onNotice: (host, notice, frames) => brain.notice(host, notice, frames),
     onLost: (host) => brain.gone(host),

@@ -9,6 +9,7 @@ import type {
   GatewayRequest,
   ManyNotices,
 } from './messages.ts';
+import type { Nearby } from './nearby.ts';
 import { type Answer, Requests } from './requests.ts';
 import { agentWords } from './shapes.ts';
 import type { Gatekeeper } from './zap.ts';
@@ -19,6 +20,7 @@ export interface AgentLinksOptions {
   keys: KeyPair;
   allowed: Gatekeeper;
   log: Logger;
+  nearby?: Nearby | undefined;
   /** An agent came, or came back: its reports are the truth from here on. */
   onHello(host: string, hello: AgentHello): void;
   /** Anything else an agent says, in its order. */
@@ -52,6 +54,7 @@ export class AgentLinks {
       allowed: options.allowed,
       words: agentWords,
       log: options.log,
+      nearby: options.nearby,
       onHello: (connection, head) => {
         if (head.t !== 'hello') return false;
         const hello = head as unknown as AgentHello;

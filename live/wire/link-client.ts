@@ -2,6 +2,8 @@ import type { Logger } from 'pino';
 import { Dealer } from 'zeromq';
 import type { Head, Vocabulary } from './codec.ts';
 import type { KeyPair } from './keys.ts';
+import { turnBegins } from './loop-turns.ts';
+import type { Nearby, NearLine } from './nearby.ts';
 import { Outbox } from './outbox.ts';
 import { receiveAll } from './receive.ts';
 
@@ -12,6 +14,8 @@ export interface LinkClientOptions {
   keys: KeyPair;
   words: Vocabulary;
   log: Logger;
+  /** servers of this process: one of them is reached without a socket */
+  nearby?: Nearby | undefined;
   /** First message of each connection. */
   hello(): object;
   /** Connected, and `hello` is on its way. */
@@ -33,6 +37,7 @@ const REFUSED_RETRY_MS = 1000;
 export class LinkClient {
   readonly #options: LinkClientOptions;
   #socket: Dealer | undefined;
+  #line: NearLine | undefined;
   #outbox: Outbox | undefined;
   #up = false;
   #closed = false;
@@ -55,8 +60,9 @@ export class LinkClient {
 
   /** False when there is no connection: then nothing is sent. */
   send(head: object, frames: readonly Uint8Array[] = []): boolean {
-    if (!this.#up || this.#outbox === undefined) return false;
-    this.#outbox.push([JSON.stringify(head), ...frames]);
+    const way = this.#line ?? this.#outbox;
+    if (!this.#up || way === undefined) return false;
+    way.send([JSON.stringify(head), ...frames]);
     return true;
   }
 
@@ -72,7 +78,7 @@ export class LinkClient {
   }
 
   #connect(): void {
-    if (this.#closed) return;
+    if (this.#closed || this.#connectNearby()) return;
     const { endpoint, serverKey, keys, log } = this.#options;
     const retryMs = this.#options.retryMs ?? 20;
     const socket = new Dealer({
@@ -94,10 +100,7 @@ export class LinkClient {
     this.#outbox = new Outbox(socket, log, () => undefined);
     const current = (): boolean => this.#socket === socket;
     socket.events.on('handshake', () => {
-      if (!current() || this.#up) return;
-      this.#up = true;
-      this.send(this.#options.hello());
-      this.#options.onUp();
+      if (current() && !this.#up) this.#greet();
     });
     socket.events.on('disconnect', () => {
       if (current()) this.#drop(retryMs);
@@ -116,6 +119,38 @@ export class LinkClient {
     );
   }
 
+  /** Whether the server is in this process: then there is a line to it, or soon another try. */
+  #connectNearby(): boolean {
+    const { nearby, serverKey, keys, endpoint, log } = this.#options;
+    let line: NearLine | 'refused' | undefined;
+    const current = (): boolean => line !== undefined && this.#line === line;
+    line = nearby?.connect(serverKey, keys.publicKey, {
+      take: (frames) => {
+        if (current()) this.#take(frames);
+      },
+      gone: () => {
+        if (current()) this.#drop(this.#options.retryMs ?? 20);
+      },
+    });
+    if (line === undefined) return false;
+    if (line === 'refused') {
+      log.warn({ endpoint }, 'the other side does not allow our key');
+      this.#drop(REFUSED_RETRY_MS);
+      return true;
+    }
+    this.#line = line;
+    setImmediate(() => {
+      if (current()) this.#greet();
+    });
+    return true;
+  }
+
+  #greet(): void {
+    this.#up = true;
+    this.send(this.#options.hello());
+    this.#options.onUp();
+  }
+
   #drop(retryMs: number): void {
     const wasUp = this.#up;
     this.#up = false;
@@ -123,6 +158,8 @@ export class LinkClient {
     this.#outbox = undefined;
     this.#socket?.close();
     this.#socket = undefined;
+    this.#line?.close();
+    this.#line = undefined;
     clearTimeout(this.#retry);
     if (!this.#closed) this.#retry = setTimeout(() => this.#connect(), retryMs);
     if (wasUp) this.#options.onDown();
@@ -130,6 +167,7 @@ export class LinkClient {
 
   #take(frames: Buffer[]): void {
     if (!this.#up) return;
+    turnBegins();
     const head = this.#options.words.read(frames[0]);
     if (head === undefined) {
       this.#dropped++;

@@ -3,7 +3,9 @@ import { Router } from 'zeromq';
 import { NbosError } from '../../core/errors.ts';
 import type { Head, Vocabulary } from './codec.ts';
 import type { KeyPair } from './keys.ts';
+import { turnBegins } from './loop-turns.ts';
 import { WIRE_FORMAT } from './messages.ts';
+import type { Nearby, NearEnd, NearLine } from './nearby.ts';
 import { Outbox } from './outbox.ts';
 import { receiveAll } from './receive.ts';
 import { type Domain, type Gatekeeper, guard } from './zap.ts';
@@ -17,6 +19,8 @@ export interface LinkServerOptions {
   /** kinds of messages that are taken; others are dropped and counted */
   words: Vocabulary;
   log: Logger;
+  /** where clients of this process find this server */
+  nearby?: Nearby | undefined;
   /**
    * First message of a connection, of a format this build reads. `connection` names it until it is
    * gone; the same client that connects anew gets another one. Return false to refuse.
@@ -44,6 +48,10 @@ export class LinkServer {
   readonly #domain: Domain;
   readonly #outbox: Outbox;
   readonly #greeted = new Set<string>();
+  /** connections without a socket */
+  readonly #near = new Map<string, NearLine>();
+  readonly #unlist: () => void;
+  #refusedNear = 0;
   #dropped = 0;
   #closed = false;
 
@@ -51,7 +59,15 @@ export class LinkServer {
     this.#options = options;
     this.#socket = socket;
     this.#domain = domain;
-    this.#outbox = new Outbox(socket, options.log, (frames) => this.#lost(frames));
+    this.#outbox = new Outbox(socket, options.log, (frames) =>
+      this.#lost((frames[0] as Buffer).toString('latin1')),
+    );
+    const { nearby, keys } = options;
+    this.#unlist =
+      nearby?.add(keys.publicKey, {
+        allowed: { nameOf: (key) => this.#known(key) },
+        accept: (connection, line) => this.#accept(connection, line),
+      }) ?? (() => {});
   }
 
   /** Throws `port-taken` when the endpoint cannot be bound. */
@@ -86,7 +102,7 @@ export class LinkServer {
     const server = new LinkServer(options, socket, domain);
     void receiveAll(
       socket,
-      (frames) => server.#take(frames),
+      ([id, ...frames]) => server.#take(id!.toString('latin1'), frames),
       options.log,
       () => server.#closed,
     );
@@ -99,13 +115,15 @@ export class LinkServer {
   }
 
   get counts(): LinkCounts {
-    return { refused: this.#domain.refused, dropped: this.#dropped };
+    return { refused: this.#domain.refused + this.#refusedNear, dropped: this.#dropped };
   }
 
   /** Never waits. What is sent to a connection that is gone is lost, and `onGone` tells. */
   send(connection: string, head: object, frames: readonly Uint8Array[] = []): void {
-    const id = Buffer.from(connection, 'latin1');
-    this.#outbox.push([id, JSON.stringify(head), ...frames]);
+    const line = this.#near.get(connection);
+    const message = [JSON.stringify(head), ...frames];
+    if (line !== undefined) line.send(message);
+    else this.#outbox.send([Buffer.from(connection, 'latin1'), ...message]);
   }
 
   /** Takes nothing from this connection any more, until it says hello again. */
@@ -116,15 +134,36 @@ export class LinkServer {
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    this.#unlist();
+    for (const line of this.#near.values()) line.close();
+    this.#near.clear();
     this.#outbox.close();
     this.#socket.close();
     this.#domain.release();
   }
 
-  #take(frames: Buffer[]): void {
+  #known(publicKey: string): string | undefined {
+    const name = this.#options.allowed.nameOf(publicKey);
+    if (name === undefined) this.#refusedNear++;
+    return name;
+  }
+
+  #accept(connection: string, line: NearLine): NearEnd {
+    this.#near.set(connection, line);
+    return {
+      take: (frames) => {
+        if (this.#near.get(connection) === line) this.#take(connection, frames);
+      },
+      gone: () => {
+        if (this.#near.delete(connection)) this.#lost(connection);
+      },
+    };
+  }
+
+  #take(connection: string, frames: readonly Buffer[]): void {
     if (this.#closed) return;
-    const connection = frames[0]!.toString('latin1');
-    const head = this.#options.words.read(frames[1]);
+    turnBegins();
+    const head = this.#options.words.read(frames[0]);
     if (head === undefined) {
       this.#dropped++;
       return;
@@ -132,7 +171,7 @@ export class LinkServer {
     try {
       if (isHello(head)) this.#greet(connection, head);
       else if (!this.#greeted.has(connection)) this.#dropped++;
-      else this.#options.onMessage(connection, head, frames.slice(2));
+      else this.#options.onMessage(connection, head, frames.slice(1));
     } catch (error) {
       // A field of a wrong shape must not end the link for everyone.
       this.#dropped++;
@@ -152,8 +191,7 @@ export class LinkServer {
     else this.#greeted.delete(connection);
   }
 
-  #lost(frames: readonly unknown[]): void {
-    const connection = (frames[0] as Buffer).toString('latin1');
+  #lost(connection: string): void {
     if (!this.#greeted.delete(connection)) return;
     this.#options.onGone(connection);
   }

@@ -24,7 +24,7 @@ export class Outbox {
     this.#onLost = onLost;
   }
 
-  push(frames: MessageLike[]): void {
+  send(frames: MessageLike[]): void {
     if (this.#closed) return;
     this.#queue.push(frames);
     if (!this.#pumping) void this.#pump();

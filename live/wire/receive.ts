@@ -1,5 +1,4 @@
 import type { Logger } from 'pino';
-import { turnBegins } from './loop-turns.ts';
 
 /** ms of handling messages without a break; then others on the loop get their turn. */
 const SLICE_MS = 2;
@@ -14,7 +13,6 @@ export async function receiveAll(
   let since = performance.now();
   try {
     for await (const frames of socket) {
-      turnBegins();
       take(frames);
       if (performance.now() - since < SLICE_MS) continue;
       await new Promise(setImmediate);

@@ -19,6 +19,7 @@ import {
 } from '../../../live/wire/keys.ts';
 import { LinkClient } from '../../../live/wire/link-client.ts';
 import type { AgentHello, AgentNotice } from '../../../live/wire/messages.ts';
+import { Nearby } from '../../../live/wire/nearby.ts';
 import { answerError, answerOk } from '../../../live/wire/requests.ts';
 import { gatewayWords } from '../../../live/wire/shapes.ts';
 import { errorOf, eventually } from './eventually.ts';
@@ -26,6 +27,7 @@ import { errorOf, eventually } from './eventually.ts';
 const log = pino({ level: 'silent' });
 
 let folder = '';
+let nearby: Nearby | undefined;
 let gatewayKeys: KeyPair;
 let agentKeys: KeyPair;
 
@@ -55,6 +57,17 @@ function hello(host: string, v = 1): AgentHello {
   };
 }
 
+/** Over sockets, and within one process. */
+function bothWays(name: string, body: () => Promise<void>): void {
+  test(name, body);
+  test(`${name}, within one process`, async () => {
+    nearby = new Nearby();
+    await body().finally(() => {
+      nearby = undefined;
+    });
+  });
+}
+
 interface Side {
   links: AgentLinks;
   hellos: string[];
@@ -69,6 +82,7 @@ async function gateway(endpoint = 'tcp://127.0.0.1:0'): Promise<Side> {
     keys: gatewayKeys,
     allowed: new AllowList(folder),
     log,
+    nearby,
     onHello: (host) => side.hellos.push(host),
     onNotice: (_, notice, frames) => side.notices.push({ notice, frames }),
     onLost: (host) => side.lost.push(host),
@@ -91,6 +105,7 @@ function agent(endpoint: string, keys = agentKeys, v = 1, onMessage?: (head: Hea
     keys,
     words: gatewayWords,
     log,
+    nearby,
     hello: () => hello('h1', v),
     onUp: () => side.ups++,
     onDown: () => side.downs++,
@@ -113,7 +128,7 @@ test('keys are made once, kept to their owner, and read back', async () => {
   assert.is(missing.code, 'key-invalid');
 });
 
-test('a message with frames goes both ways, after hello', async () => {
+bothWays('a message with frames goes both ways, after hello', async () => {
   const { links, hellos, notices } = await gateway();
   const { client, got } = agent(links.endpoint);
   await eventually(() => hellos.length === 1);
@@ -138,7 +153,7 @@ test('a message with frames goes both ways, after hello', async () => {
   links.close();
 });
 
-test('ten thousand messages arrive in order, none lost', async () => {
+bothWays('ten thousand messages arrive in order, none lost', async () => {
   const { links, hellos, notices } = await gateway();
   const { client } = agent(links.endpoint);
   await eventually(() => hellos.length === 1);
@@ -151,7 +166,7 @@ test('ten thousand messages arrive in order, none lost', async () => {
   links.close();
 });
 
-test('requests are answered, refused with their code, or run out of time', async () => {
+bothWays('requests are answered, refused with their code, or run out of time', async () => {
   const { links, hellos } = await gateway();
   const { client } = agent(links.endpoint, agentKeys, 1, (head) => {
     if (head.t === 'report') client.send(answerOk(head.rq!, ['report']));
@@ -173,7 +188,7 @@ test('requests are answered, refused with their code, or run out of time', async
   links.close();
 });
 
-test("a stranger's key does not get in, and nobody is disturbed", async () => {
+bothWays("a stranger's key does not get in, and nobody is disturbed", async () => {
   const { links, hellos } = await gateway();
   const stranger = agent(links.endpoint, newKeyPair());
   await eventually(() => links.counts.refused > 0);
@@ -186,7 +201,7 @@ test("a stranger's key does not get in, and nobody is disturbed", async () => {
   links.close();
 });
 
-test('a key counts as soon as it is allowed, and no more once it is taken away', async () => {
+bothWays('a key counts as soon as it is allowed, and no more once it is taken away', async () => {
   const { links, hellos } = await gateway();
   const keys = newKeyPair();
   const late = agent(links.endpoint, keys);
@@ -217,7 +232,7 @@ test('without encryption there is no connection', async () => {
   links.close();
 });
 
-test('a newer format is refused with a message', async () => {
+bothWays('a newer format is refused with a message', async () => {
   const { links, hellos } = await gateway();
   const newer = agent(links.endpoint, agentKeys, 2);
   await eventually(() => newer.downs > 0);
@@ -250,7 +265,7 @@ test('garbage, strangers to the words and messages before hello are dropped and 
   links.close();
 });
 
-test('a client comes back when the server is started again on the same port', async () => {
+bothWays('a client comes back when the server is started again on the same port', async () => {
   const first = await gateway();
   const { endpoint } = first.links;
   const side = agent(endpoint);
@@ -273,7 +288,7 @@ async function taken(endpoint: string): Promise<string> {
   );
 }
 
-test('an agent that comes anew replaces its old link; one that left is noticed', async () => {
+bothWays('an agent that comes anew replaces its old link; one that left is noticed', async () => {
   const { links, hellos, lost } = await gateway();
   const first = agent(links.endpoint);
   await eventually(() => hellos.length === 1);
