@@ -1,7 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { NbosError } from '../../core/errors.ts';
 import type { OpenReplica, ReplicaParts } from './agent-options.ts';
-import { HostGpus } from './kernel/gpus.ts';
+import { HostGpus } from './gpu/host-gpus.ts';
 import { KernelOutputs } from './kernel/outputs.ts';
 import type { Replica } from './ports.ts';
 import { KernelReplica } from './replica.ts';

@@ -5,7 +5,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { writeConnection } from '../../../live/agent/kernel/connection.ts';
 import { kernelEnvironment, validEnvironment } from '../../../live/agent/kernel/environment.ts';
-import { HostGpus } from '../../../live/agent/kernel/gpus.ts';
+import { HostGpus } from '../../../live/agent/gpu/host-gpus.ts';
 import { findKernelSpecs } from '../../../live/agent/kernel/kernelspecs.ts';
 import { describeExit } from '../../../live/agent/kernel/process.ts';
 import { findPython, pythonsBeside } from '../../../live/agent/kernel/python.ts';
