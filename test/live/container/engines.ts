@@ -1,0 +1,224 @@
+import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { closeSync, createReadStream, existsSync, mkdirSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import Docker from 'dockerode';
+import { PROJECT_ROOT } from '../../skip.ts';
+import {
+  claim,
+  endContainers,
+  folderOf,
+  killAll,
+  nameOf,
+  pidsIn,
+  remainsOf,
+  removeAll,
+  sweepRemains,
+  unmountBelow,
+} from './engine-remains.ts';
+
+const IMAGE_FILE = join(PROJECT_ROOT, '.cache', 'kernel-image.tar');
+const START_MS = 30_000;
+const LOAD_MS = 120_000;
+const PROGRAMS = ['dockerd', 'containerd', 'ip', 'nsenter'];
+const SEARCH = ['/usr/sbin', '/usr/bin', '/sbin', '/usr/local/sbin', '/usr/local/bin'];
+
+/** Why no Docker Engines can be started here; '' when they can. */
+export const missingEngines = whyNone();
+
+function whyNone(): string {
+  if (process.getuid?.() !== 0) return 'Docker Engines of the tests need root';
+  const absent = PROGRAMS.find((name) => !SEARCH.some((path) => existsSync(join(path, name))));
+  if (absent !== undefined) return `there is no ${absent} (Debian: docker.io, iproute2)`;
+  return existsSync(IMAGE_FILE) ? '' : '.cache/kernel-image.tar is not there (.ci/engine)';
+}
+
+function ip(...words: string[]): void {
+  execFileSync('ip', words, { stdio: ['ignore', 'ignore', 'pipe'] });
+}
+
+/**
+ * One machine of the tests: a Docker Engine with a data root, an address and a network of its own.
+ */
+export class TestEngine {
+  /** as `--docker` takes it */
+  readonly engine: string;
+  /** at which the other machines reach it */
+  readonly address: string;
+  readonly docker: Docker;
+  readonly #mark: string;
+  readonly #name: string;
+  readonly #home: string;
+  #child: ChildProcess | undefined;
+
+  constructor(mark: string, name: string, address: string) {
+    this.#mark = mark;
+    this.#name = name;
+    this.#home = join(folderOf(mark), name);
+    this.address = address;
+    const socketPath = join(this.#home, 'sock');
+    this.engine = `unix://${socketPath}`;
+    this.docker = new Docker({ socketPath });
+  }
+
+  get #namespace(): string {
+    return nameOf(this.#mark, this.#name);
+  }
+
+  /** The words before a command that is to run on this machine. */
+  get prefix(): readonly string[] {
+    return ['nsenter', `--net=/run/netns/${this.#namespace}`];
+  }
+
+  /** Plugs the machine into the network of all. */
+  connect(): void {
+    const [space, hub, plug] = [this.#namespace, nameOf(this.#mark, 'hub'), this.#name];
+    ip('netns', 'add', space);
+    ip('-n', hub, 'link', 'add', plug, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', space);
+    ip('-n', hub, 'link', 'set', plug, 'master', 'bridge', 'up');
+    ip('-n', space, 'address', 'add', `${this.address}/24`, 'dev', 'eth0');
+    ip('-n', space, 'link', 'set', 'eth0', 'up');
+    ip('-n', space, 'link', 'set', 'lo', 'up');
+  }
+
+  /** Starts the engine, for the first time or after `kill`. */
+  async start(): Promise<void> {
+    mkdirSync(this.#home, { recursive: true });
+    const at = (file: string): string => join(this.#home, file);
+    const log = openSync(at('log'), 'a');
+    const [program, ...words] = [
+      ...this.prefix,
+      'dockerd',
+      '--storage-driver=overlay2',
+      `--data-root=${at('data')}`,
+      `--exec-root=${at('exec')}`,
+      `--pidfile=${at('pid')}`,
+      `--host=${this.engine}`,
+      `--cgroup-parent=/${this.#namespace}`,
+      '--bridge=none',
+      '--iptables=false',
+      '--ip-forward=false',
+    ];
+    const child = spawn(program!, words, { stdio: ['ignore', log, log] });
+    closeSync(log);
+    child.on('error', () => undefined);
+    this.#child = child;
+    const end = Date.now() + START_MS;
+    while (!(await this.docker.ping().catch(() => undefined))) {
+      if (child.exitCode !== null || Date.now() > end)
+        throw new Error(`the engine does not start: ${tail(at('log'))}`);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
+
+  async load(file: string): Promise<void> {
+    const answer = await this.docker.loadImage(createReadStream(file), {
+      quiet: true,
+      abortSignal: AbortSignal.timeout(LOAD_MS),
+    });
+    answer.resume();
+    await new Promise((resolve, reject) => answer.on('end', resolve).on('error', reject));
+  }
+
+  /** Nothing reaches the machine any more, and it reaches nobody. */
+  linkDown(): void {
+    ip('-n', nameOf(this.#mark, 'hub'), 'link', 'set', this.#name, 'down');
+  }
+
+  linkUp(): void {
+    ip('-n', nameOf(this.#mark, 'hub'), 'link', 'set', this.#name, 'up');
+  }
+
+  /** The machine loses power: its engine, its containers and all else that runs on it. */
+  kill(): void {
+    killAll(pidsIn(this.#namespace));
+    endContainers(this.#mark, this.#name);
+    unmountBelow(this.#home);
+    this.#child = undefined;
+  }
+
+  /** Ends the engine as its owner would, so that it removes what it has made. */
+  async stop(): Promise<void> {
+    const child = this.#child;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const ended = new Promise((resolve) => child.once('exit', resolve));
+    const late = setTimeout(() => child.kill('SIGKILL'), 15_000);
+    child.kill('SIGTERM');
+    await ended;
+    clearTimeout(late);
+  }
+}
+
+/** Several machines with Docker Engines on one network, which this machine is on as well. */
+export interface TestEngines {
+  readonly all: readonly TestEngine[];
+  /** this machine's address among them */
+  readonly address: string;
+  /** for files of the test, removed with the rest */
+  readonly folder: string;
+  /** Ends and removes everything; what could not be, in words. */
+  stop(): Promise<string[]>;
+}
+
+/** Starts engines, each with the image of kernels unless `image` says no. */
+export async function startEngines(count: number, image = true): Promise<TestEngines> {
+  sweepRemains();
+  const mark = randomBytes(2).toString('hex');
+  const folder = folderOf(mark);
+  mkdirSync(folder, { mode: 0o755 });
+  claim(mark);
+  const onExit = (): void => removeAll(mark);
+  process.once('exit', onExit);
+  const network = freeNetwork();
+  const all = Array.from(
+    { length: count },
+    (_, at) => new TestEngine(mark, `h${at + 1}`, `${network}.${11 + at}`),
+  );
+  const stop = async (): Promise<string[]> => {
+    await Promise.all(all.map((each) => each.stop()));
+    removeAll(mark);
+    process.off('exit', onExit);
+    return remainsOf(mark);
+  };
+  try {
+    connectHub(mark, `${network}.1`);
+    for (const each of all) each.connect();
+    await Promise.all(all.map((each) => each.start()));
+    if (image) await Promise.all(all.map((each) => each.load(IMAGE_FILE)));
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+  mkdirSync(join(folder, 'files'));
+  return { all, address: `${network}.1`, folder: join(folder, 'files'), stop };
+}
+
+/**
+ * The switch that all machines hang on. It has a namespace of its own: an engine in this one may
+ * have told the kernel to drop what bridges forward.
+ */
+function connectHub(mark: string, address: string): void {
+  const hub = nameOf(mark, 'hub');
+  const plug = `nb${mark}`;
+  ip('netns', 'add', hub);
+  ip('-n', hub, 'link', 'add', 'bridge', 'type', 'bridge');
+  ip('-n', hub, 'link', 'set', 'bridge', 'up');
+  ip('link', 'add', plug, 'type', 'veth', 'peer', 'name', 'root', 'netns', hub);
+  ip('-n', hub, 'link', 'set', 'root', 'master', 'bridge', 'up');
+  ip('address', 'add', `${address}/24`, 'dev', plug);
+  ip('link', 'set', plug, 'up');
+}
+
+/** The first three numbers of addresses that nothing here uses. */
+function freeNetwork(): string {
+  const routes = execFileSync('ip', ['route'], { encoding: 'utf8' });
+  for (;;) {
+    const [third] = randomBytes(1);
+    const network = `10.213.${third}`;
+    if (!routes.includes(`${network}.`)) return network;
+  }
+}
+
+function tail(file: string): string {
+  return spawnSync('tail', ['-n', '5', file], { encoding: 'utf8' }).stdout;
+}
