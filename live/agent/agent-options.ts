@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { KernelMeta } from '../log/entries.ts';
 import type { KernelStore } from '../stores/kernel-store.ts';
 import type { KeyPair } from '../wire/keys.ts';
-import type { MemberAddress } from '../wire/messages.ts';
+import type { HostAddress, MemberAddress } from '../wire/messages.ts';
 import type { Nearby } from '../wire/nearby.ts';
 import type { Gatekeeper } from '../wire/zap.ts';
 import type { KernelRuntime, RuntimeFactory } from './kernel/runtime.ts';
@@ -45,6 +45,25 @@ export interface Capacity {
   memoryMb: number;
   vramMb: number;
 }
+
+/** Addresses of a host among others. */
+export interface Reach {
+  /** address to listen on */
+  listen: string;
+  /** 0: the port of before if it is free, else any */
+  port: number;
+  /** address by which others know it */
+  advertise: string;
+  /** 0: the one that is listened on */
+  advertisePort: number;
+}
+
+export const LOOPBACK: Reach = {
+  listen: '127.0.0.1',
+  port: 0,
+  advertise: '127.0.0.1',
+  advertisePort: 0,
+};
 
 /** What one replica is made with. */
 export interface ReplicaParts {
@@ -93,6 +112,12 @@ export interface AgentOptions {
   nearby?: Nearby | undefined;
   /** agents that may connect */
   allowed: Gatekeeper;
+  /** where other agents are heard and how they reach it; the loopback when left out */
+  reach?: Reach | undefined;
+  /** Who else belongs to the system: what was remembered, then what the gateway says. */
+  onHosts?: ((hosts: readonly HostAddress[], from: 'memory' | 'gateway') => void) | undefined;
+  /** The gateway does not let this host in; it is asked again. */
+  onRefused?: ((why: string) => void) | undefined;
   capacity: Capacity;
   runtimes: RuntimeFactory;
   openReplica: OpenReplica;

@@ -2,6 +2,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LogEntry } from '../log/entries.ts';
 import type { Head } from '../wire/codec.ts';
+import { keyProof } from '../wire/key-proof.ts';
 import { turnBegins } from '../wire/loop-turns.ts';
 import { type AgentHello, type HostAddress, WIRE_FORMAT } from '../wire/messages.ts';
 import {
@@ -10,6 +11,7 @@ import {
   type AgentFigures,
   type AgentLimits,
   type AgentOptions,
+  LOOPBACK,
 } from './agent-options.ts';
 import { PeerBlobs } from './blobs.ts';
 import { Dispatcher } from './dispatcher.ts';
@@ -47,6 +49,10 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 }
 
 const SLOW_TURN_EVERY_MS = 30_000;
+
+function portOf(endpoint: string): string {
+  return endpoint.slice(endpoint.lastIndexOf(':') + 1);
+}
 
 function now(): number {
   return performance.now();
@@ -113,6 +119,7 @@ class RunningAgent implements Agent {
     });
     this.#replicas = replicas;
     this.#setHosts(memory.hosts);
+    this.#options.onHosts?.(memory.hosts, 'memory');
     await rememberHost(folder, { v: 1, peer: peers.endpoint, hosts: memory.hosts });
     await replicas.recover();
     await this.#removeStrayBlobs(blobs, replicas);
@@ -128,7 +135,9 @@ class RunningAgent implements Agent {
   }
 
   get peer(): string {
-    return this.#peers?.endpoint ?? '';
+    const { advertise, advertisePort } = this.#options.reach ?? LOOPBACK;
+    const port = advertisePort || portOf(this.#peers?.endpoint ?? '');
+    return `tcp://${advertise}:${port}`;
   }
 
   greeted(): Promise<void> {
@@ -182,10 +191,12 @@ class RunningAgent implements Agent {
 
   /** On the endpoint that the others know, if it is still free. */
   async #listen(known: string): Promise<PeerLinks> {
-    const { host, keys, allowed, log, nearby } = this.#options;
+    const { host, keys, allowed, log, nearby, reach = LOOPBACK } = this.#options;
+    const on = `tcp://${reach.listen}:`;
+    const isKnown = reach.port === 0 && known.startsWith(on);
     const options: PeerOptions = {
       ...{ host, keys, allowed, log, nearby },
-      endpoint: known === '' ? 'tcp://127.0.0.1:0' : known,
+      endpoint: isKnown ? known : `${on}${reach.port}`,
       faults: this.#faults,
       beatMs: this.#limits.beatMs,
       forwardMs: this.#limits.forwardMs,
@@ -197,8 +208,8 @@ class RunningAgent implements Agent {
     try {
       return await PeerLinks.listen(options);
     } catch (error) {
-      if (known === '') throw error;
-      return PeerLinks.listen({ ...options, endpoint: 'tcp://127.0.0.1:0' });
+      if (!isKnown) throw error;
+      return PeerLinks.listen({ ...options, endpoint: `${on}0` });
     }
   }
 
@@ -227,12 +238,13 @@ class RunningAgent implements Agent {
       ...{ gateway, keys, log, nearby, heldNotices, heldBytes },
       faults: this.#faults,
       hello: () => this.#hello(replicas, processes),
+      onRefused: this.#options.onRefused,
       onMessage: (head: Head, frames) => dispatcher.take(head, frames),
     });
   }
 
   #hello(replicas: Replicas, processes: Processes): AgentHello {
-    const { host, keys, capacity } = this.#options;
+    const { host, keys, capacity, gateway } = this.#options;
     return {
       t: 'hello',
       v: WIRE_FORMAT,
@@ -240,6 +252,7 @@ class RunningAgent implements Agent {
       pid: process.pid,
       peer: this.peer,
       key: keys.publicKey,
+      proof: keyProof(keys, gateway.key, 'agent'),
       ...capacity,
       kernels: replicas.reports(),
       pooled: processes.names(),
@@ -255,9 +268,10 @@ class RunningAgent implements Agent {
     const { folder, log } = this.#options;
     const changed = JSON.stringify(hosts) !== JSON.stringify(this.#hosts);
     this.#setHosts(hosts);
+    this.#options.onHosts?.(hosts, 'gateway');
     if (!changed) return;
     this.#remembering = this.#remembering
-      .then(() => rememberHost(folder, { v: 1, peer: this.peer, hosts }))
+      .then(() => rememberHost(folder, { v: 1, peer: this.#peers?.endpoint ?? '', hosts }))
       .catch((error) => log.warn({ err: error }, 'the other hosts could not be remembered'));
   }
 

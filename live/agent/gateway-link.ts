@@ -17,6 +17,7 @@ export interface GatewayLinkOptions {
   heldNotices: number;
   heldBytes: number;
   hello(): AgentHello;
+  onRefused?: ((why: string) => void) | undefined;
   onMessage(head: Head, frames: readonly Buffer[]): void;
 }
 
@@ -53,6 +54,7 @@ export class GatewayLink {
       hello: () => options.hello(),
       onUp: () => this.#up(),
       onDown: () => log.warn('the link to the gateway is lost'),
+      onRefused: options.onRefused,
       onMessage: (head, frames) => this.#hear(head, frames),
     });
   }

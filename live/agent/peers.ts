@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Message } from '../../core/raft/index.ts';
 import type { LogEntry } from '../log/entries.ts';
 import type { Head } from '../wire/codec.ts';
+import { type Claim, keyProof, refusalOf } from '../wire/key-proof.ts';
 import type { KeyPair } from '../wire/keys.ts';
 import { LinkClient } from '../wire/link-client.ts';
 import { type LinkCounts, LinkServer } from '../wire/link-server.ts';
@@ -89,8 +90,11 @@ export class PeerLinks implements Peers {
       nearby: options.nearby,
       onHello: (connection, head) => {
         if (head.t !== 'peer-hello') return false;
-        speakers.set(connection, (head as unknown as { host: string }).host);
-        return true;
+        const claim = head as unknown as Claim;
+        const refusal = refusalOf(claim, options.keys, options.allowed, 'peer');
+        if (refusal === '') speakers.set(connection, claim.host);
+        else server.refuse(connection, 'key-invalid', refusal);
+        return refusal === '';
       },
       onMessage: (connection, head, frames) => {
         const from = speakers.get(connection);
@@ -198,6 +202,7 @@ export class PeerLinks implements Peers {
 
   #connect(address: HostAddress): LinkClient {
     const { host, keys, log, nearby } = this.#options;
+    const proof = keyProof(keys, address.key, 'peer');
     return new LinkClient({
       nearby,
       endpoint: address.peer,
@@ -205,7 +210,7 @@ export class PeerLinks implements Peers {
       keys,
       words: peerWords,
       log,
-      hello: () => ({ t: 'peer-hello', v: WIRE_FORMAT, host }),
+      hello: () => ({ t: 'peer-hello', v: WIRE_FORMAT, host, key: keys.publicKey, proof }),
       onUp: () => log.debug({ to: address.host }, 'linked'),
       onDown: () => {
         this.#failForwards(address.host, 'the link was lost');

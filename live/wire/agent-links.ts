@@ -21,6 +21,8 @@ export interface AgentLinksOptions {
   allowed: Gatekeeper;
   log: Logger;
   nearby?: Nearby | undefined;
+  /** Why an agent may not be the host that it says it is; '' when it may. */
+  refusal?: (hello: AgentHello) => string;
   /** An agent came, or came back: its reports are the truth from here on. */
   onHello(host: string, hello: AgentHello): void;
   /** Anything else an agent says, in its order. */
@@ -58,6 +60,11 @@ export class AgentLinks {
       onHello: (connection, head) => {
         if (head.t !== 'hello') return false;
         const hello = head as unknown as AgentHello;
+        const refusal = options.refusal?.(hello) ?? '';
+        if (refusal !== '') {
+          server.refuse(connection, 'key-invalid', refusal);
+          return false;
+        }
         const before = connections.get(hello.host);
         if (before !== undefined && before !== connection) {
           hosts.delete(before);

@@ -84,6 +84,17 @@ export class AllowList {
     return this.#names.get(publicKey);
   }
 
+  /** The key that was let in under a name, undefined for none. */
+  keyOf(name: string): string | undefined {
+    return this.names().get(name);
+  }
+
+  /** All keys by the names under which they were let in. */
+  names(): Map<string, string> {
+    this.#refresh();
+    return new Map(Array.from(this.#names, ([key, name]) => [name, key]));
+  }
+
   #refresh(): void {
     const { mtimeMs, ctimeMs, size } = statSync(this.#folder);
     const stamp = `${mtimeMs} ${ctimeMs} ${size}`;

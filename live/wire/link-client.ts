@@ -23,6 +23,8 @@ export interface LinkClientOptions {
   /** The connection ended; what was under way may be lost. Another is being tried. */
   onDown(): void;
   onMessage(head: Head, frames: Buffer[]): void;
+  /** The other side does not want this link; it is tried again all the same. */
+  onRefused?: ((why: string) => void) | undefined;
   /** ms between attempts */
   retryMs?: number;
 }
@@ -106,9 +108,7 @@ export class LinkClient {
       if (current()) this.#drop(retryMs);
     });
     socket.events.on('handshake:error:auth', () => {
-      if (!current()) return;
-      log.warn({ endpoint }, 'the other side does not allow our key');
-      this.#drop(REFUSED_RETRY_MS);
+      if (current()) this.#keyRefused();
     });
     socket.connect(endpoint);
     void receiveAll(
@@ -121,7 +121,7 @@ export class LinkClient {
 
   /** Whether the server is in this process: then there is a line to it, or soon another try. */
   #connectNearby(): boolean {
-    const { nearby, serverKey, keys, endpoint, log } = this.#options;
+    const { nearby, serverKey, keys } = this.#options;
     let line: NearLine | 'refused' | undefined;
     const current = (): boolean => line !== undefined && this.#line === line;
     line = nearby?.connect(serverKey, keys.publicKey, {
@@ -134,8 +134,7 @@ export class LinkClient {
     });
     if (line === undefined) return false;
     if (line === 'refused') {
-      log.warn({ endpoint }, 'the other side does not allow our key');
-      this.#drop(REFUSED_RETRY_MS);
+      this.#keyRefused();
       return true;
     }
     this.#line = line;
@@ -143,6 +142,14 @@ export class LinkClient {
       if (current()) this.#greet();
     });
     return true;
+  }
+
+  #keyRefused(): void {
+    const { endpoint, log, onRefused } = this.#options;
+    const why = 'the other side does not allow our key';
+    log.warn({ endpoint }, why);
+    onRefused?.(why);
+    this.#drop(REFUSED_RETRY_MS);
   }
 
   #greet(): void {
@@ -176,6 +183,7 @@ export class LinkClient {
     if (head.t === 'refused') {
       const { code, message } = head as unknown as { code: string; message: string };
       this.#options.log.error({ code }, `the other side refused this link: ${message}`);
+      this.#options.onRefused?.(message);
       this.#drop(REFUSED_RETRY_MS);
       return;
     }

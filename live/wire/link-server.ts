@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { Router } from 'zeromq';
-import { NbosError } from '../../core/errors.ts';
+import { type ErrorCode, NbosError } from '../../core/errors.ts';
 import type { Head, Vocabulary } from './codec.ts';
 import type { KeyPair } from './keys.ts';
 import { turnBegins } from './loop-turns.ts';
@@ -32,7 +32,7 @@ export interface LinkServerOptions {
 }
 
 export interface LinkCounts {
-  /** handshakes with keys that are not allowed */
+  /** handshakes with keys that are not allowed, hellos under names that are not theirs */
   refused: number;
   /** messages that were no messages, or came before hello */
   dropped: number;
@@ -52,6 +52,7 @@ export class LinkServer {
   readonly #near = new Map<string, NearLine>();
   readonly #unlist: () => void;
   #refusedNear = 0;
+  #refusedHellos = 0;
   #dropped = 0;
   #closed = false;
 
@@ -115,7 +116,8 @@ export class LinkServer {
   }
 
   get counts(): LinkCounts {
-    return { refused: this.#domain.refused + this.#refusedNear, dropped: this.#dropped };
+    const refused = this.#domain.refused + this.#refusedNear + this.#refusedHellos;
+    return { refused, dropped: this.#dropped };
   }
 
   /** Never waits. What is sent to a connection that is gone is lost, and `onGone` tells. */
@@ -124,6 +126,13 @@ export class LinkServer {
     const message = [JSON.stringify(head), ...frames];
     if (line !== undefined) line.send(message);
     else this.#outbox.send([Buffer.from(connection, 'latin1'), ...message]);
+  }
+
+  /** Tells a connection that it is not wanted, and counts it. */
+  refuse(connection: string, code: ErrorCode, message: string): void {
+    this.#options.log.warn({ code }, `refused a link: ${message}`);
+    this.send(connection, { t: 'refused', code, message });
+    this.#refusedHellos++;
   }
 
   /** Takes nothing from this connection any more, until it says hello again. */

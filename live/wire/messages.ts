@@ -164,6 +164,8 @@ export interface AgentHello {
   pid: number;
   peer: string;
   key: string;
+  /** that it holds `key`; see keyProof */
+  proof?: string;
   gpus: number;
   cpuMillis: number;
   memoryMb: number;
@@ -232,7 +234,8 @@ export interface DecidedCell {
 // Agent ↔ agent.
 
 export type PeerMessage =
-  | { t: 'peer-hello'; v: number; host: string }
+  /** `proof`: that it holds `key`, as of AgentHello */
+  | { t: 'peer-hello'; v: number; host: string; key?: string; proof?: string }
   | { t: 'peer-beat'; at: number; echo: number; resting: readonly string[] }
   /** Messages of several Raft groups in one frame's worth; payload bytes follow as frames. */
   | { t: 'raft'; groups: readonly { kernel: string; messages: readonly Message[] }[] }

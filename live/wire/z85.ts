@@ -16,3 +16,15 @@ export function encodeZ85(bytes: Uint8Array): string {
   }
   return text;
 }
+
+/** The bytes of a key that `encodeZ85` wrote; text of 5 characters for each 4 bytes. */
+export function decodeZ85(text: string): Buffer {
+  const bytes = Buffer.alloc(Math.floor(text.length / 5) * 4);
+  for (let group = 0; group * 4 < bytes.length; group++) {
+    let value = 0;
+    for (const digit of text.slice(group * 5, group * 5 + 5))
+      value = value * 85 + DIGITS.indexOf(digit);
+    bytes.writeUInt32BE(value, group * 4);
+  }
+  return bytes;
+}

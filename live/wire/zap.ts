@@ -6,6 +6,8 @@ import { encodeZ85 } from './z85.ts';
 export interface Gatekeeper {
   /** Name of the key's holder, undefined for a stranger. */
   nameOf(publicKey: string): string | undefined;
+  /** The key that has a name, undefined for none; left out where nobody asks. */
+  keyOf?(name: string): string | undefined;
 }
 
 export interface Domain {
