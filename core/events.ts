@@ -13,6 +13,8 @@ export type Event =
   | HostFailed
   | HostReleased
   | HostLost
+  | HostOffered
+  | DrainRequested
   | DeviceExcluded
   | DeviceRestored
   | SessionOpened
@@ -64,6 +66,22 @@ export interface HostLost {
   kind: 'host-lost';
   at: number;
   host: number;
+}
+/** A host is there beyond those that were asked for: core asks for it too, up to the maximum. */
+export interface HostOffered {
+  kind: 'host-offered';
+  at: number;
+}
+/**
+ * An operator takes a host out of service, or (`on` false) back into it. It gets no new work from
+ * then on, its replicas move as they can, and it is released once it is empty. Replicas that run a
+ * cell or have nowhere to go stay for now: the driver asks again until the host is released.
+ */
+export interface DrainRequested {
+  kind: 'drain-requested';
+  at: number;
+  host: number;
+  on: boolean;
 }
 /** A device must not be used; what runs on it is lost. */
 export interface DeviceExcluded {

@@ -123,7 +123,7 @@ export function startDrain(state: State, host: Host): void {
 
 /** A replica could not be moved off the host: it stays in service. */
 export function cancelDrain(state: State, host: Host): void {
-  if (host.state !== 'draining') return;
+  if (host.state !== 'draining' || host.drainOrdered) return;
   removeFrom(state.draining, host.id);
   state.up.push(host.id);
   host.state = 'up';

@@ -1,11 +1,12 @@
 import { admitsReplica } from './admission.ts';
 import type { Host } from './books/host-book.ts';
 import { isBeingMoved, type Session } from './books/session-book.ts';
-import type { MoveRequested } from './events.ts';
+import type { DrainRequested, MoveRequested } from './events.ts';
+import { cancelDrain, releaseHost, startDrain } from './hosts.ts';
 import { drainTarget, startMove } from './migration.ts';
 import type { State } from './state.ts';
 
-/** Moves that an operator asks for. */
+/** Moves that an operator asks for, of one replica or of all on a host. */
 
 export function requestMove(state: State, event: MoveRequested): void {
   const session = state.sessions[event.session];
@@ -43,4 +44,29 @@ export function whyNotMoved(state: State, session: Session, replica: number, hos
   return up <= session.replicas.length
     ? `there are ${up} hosts for ${session.replicas.length} replicas, one on each: a move needs another`
     : 'every other host is too full or of another type';
+}
+
+/** Takes a host out of service, or lets one that is on its way out stay. */
+export function requestDrain(state: State, { host: id, on }: DrainRequested): void {
+  const host = state.hosts[id];
+  if (host === undefined || (host.state !== 'up' && host.state !== 'draining')) return;
+  host.drainOrdered = on;
+  if (!on) {
+    cancelDrain(state, host);
+    return;
+  }
+  if (host.state === 'up') startDrain(state, host);
+  if (host.containers.length === 0 && host.running === 0) {
+    releaseHost(state, host);
+    return;
+  }
+  if (!state.policy.migrates) return;
+  for (const container of [...host.containers]) moveAway(state, host, container);
+}
+
+function moveAway(state: State, host: Host, container: number): void {
+  const session = state.sessions[state.containers.get(container)!.session];
+  const replica = session?.replicas.findIndex((each) => each.container === container) ?? -1;
+  if (session === undefined || whyNotMoved(state, session, replica, -1) !== '') return;
+  startMove(state, session, replica, drainTarget(state, host, session)!, null);
 }

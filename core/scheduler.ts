@@ -29,7 +29,7 @@ import {
   retryPlacements,
 } from './kernels.ts';
 import { migrationOf, moveJoined, moveStarted } from './migration.ts';
-import { requestMove } from './moves.ts';
+import { requestDrain, requestMove } from './moves.ts';
 import { failed, released, replied, suspended, yielded } from './outcomes.ts';
 import { PLACEMENTS } from './placements/index.ts';
 import type { Policy } from './policies/policy.ts';
@@ -54,6 +54,10 @@ const HANDLERS: Handlers = {
   'host-failed': (state, { host }) => hostFailed(state, host),
   'host-released': (state, { host }) => hostReleased(state, host),
   'host-lost': (state, { host }) => hostLost(state, host),
+  'host-offered': (state) => {
+    provision(state, ZERO, '');
+  },
+  'drain-requested': (state, event) => requestDrain(state, event),
   'device-excluded': (state, { host, device }) => deviceExcluded(state, host, device),
   'device-restored': (state, { host, device }) => deviceRestored(state, host, device),
   'session-opened': (state, { session: id, need, gpuType, at, replicas }) => {

@@ -14,6 +14,8 @@ import { parseSettings } from './scenario-settings.ts';
  *   core POLICY option=value …     a new scheduler
  *   AT start                       the cluster starts
  *   AT host-up|host-failed|host-released|host-lost HOST
+ *   AT offer                       a host is there beyond those asked for
+ *   AT drain|undrain HOST          an operator takes it out of service, or not
  *   AT exclude|restore HOST DEVICE
  *   AT open SESSION GPUS [replicas=N]
  *   AT close SESSION
@@ -85,6 +87,11 @@ function eventOf(core: Core, command: string): Event {
     case 'host-released':
     case 'host-lost':
       return { kind: word, at, host: id };
+    case 'offer':
+      return { kind: 'host-offered', at };
+    case 'drain':
+    case 'undrain':
+      return { kind: 'drain-requested', at, host: id, on: word === 'drain' };
     case 'exclude':
       return { kind: 'device-excluded', at, host: id, device: Number(second), reason: 'fault' };
     case 'restore':

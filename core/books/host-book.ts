@@ -13,6 +13,8 @@ export interface Host {
   readonly type: number;
   readonly gpuType: string;
   state: HostState;
+  /** an operator wants it out of service: a move that fails does not bring it back */
+  drainOrdered: boolean;
   readonly spec: ResourceVector;
   /** spec - committed - excluded */
   idle: ResourceVector;
@@ -65,6 +67,7 @@ export function newHost(id: number, typeIndex: number, type: HostType, at: numbe
     type: typeIndex,
     gpuType: type.gpuType,
     state: 'pending',
+    drainOrdered: false,
     spec,
     idle: copyVector(spec),
     committed: vector(0, 0, 0, 0),
