@@ -1,14 +1,13 @@
 import { randomUUID } from 'node:crypto';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { rm } from 'node:fs/promises';
 import { NbosError } from '../../../core/errors.ts';
 import { parseObject, readField } from '../../jupyter/fields.ts';
 import { messageOf, newHeader } from '../../jupyter/headers.ts';
 import type { JupyterMessage } from '../../jupyter/message.ts';
 import { type KernelChannel, KernelClient } from './client.ts';
 import { writeConnection } from './connection.ts';
-import { compiledCache, helperProgram, injection } from './injection.ts';
-import { KernelProcess } from './process.ts';
+import { helperProgram, injection } from './injection.ts';
+import type { KernelPlace, StartedProcess } from './place.ts';
 
 /** Every wait for a kernel, in ms. */
 export interface KernelLimits {
@@ -45,12 +44,14 @@ export interface Log {
 }
 
 export interface BareOptions {
+  place: KernelPlace;
   /** with {connection_file} */
   argv: readonly string[];
   env: Readonly<Record<string, string>>;
   cwd: string;
   directory: string;
   niced: boolean;
+  pooled: boolean;
   /** whether the helper goes in */
   python: boolean;
   limits: KernelLimits;
@@ -96,7 +97,7 @@ export class BareKernel {
   garbage = 0;
   readonly #options: BareOptions;
   readonly #waiting = new Map<string, Waiting>();
-  #process: KernelProcess | undefined;
+  #process: StartedProcess | undefined;
   #client: KernelClient | undefined;
   #iopubSeen = false;
   #iopubCount = 0;
@@ -119,21 +120,22 @@ export class BareKernel {
     return this.#dead;
   }
 
-  get process(): KernelProcess | undefined {
+  get process(): StartedProcess | undefined {
     return this.#process;
   }
 
   /** Starts the process and waits until it answers and the helper is in. Rejects `kernel-failed`. */
   async launch(): Promise<void> {
-    const { argv, env, cwd, directory, niced, limits } = this.#options;
+    const { place, argv, env, cwd, directory, niced, pooled, limits } = this.#options;
     try {
       const connection = await writeConnection(directory);
-      this.#process = await KernelProcess.start({
+      this.#process = await place.start({
         argv: argv.map((part) => part.replaceAll('{connection_file}', connection.file)),
         env,
         cwd,
         directory,
         niced,
+        pooled,
         onExit: (exit) => void this.#exited(exit),
       });
       if (this.#ending) throw died('it was stopped while it started');
@@ -142,7 +144,7 @@ export class BareKernel {
         garbage: () => this.garbage++,
       });
       await this.#nudge(performance.now() + limits.startMs);
-      if (this.#options.python) await this.#inject();
+      if (this.#options.python) await this.#inject(this.#process);
     } catch (error) {
       await this.kill();
       throw failed(error, argv[0]!);
@@ -195,13 +197,13 @@ export class BareKernel {
   }
 
   /** A kernel whose helper fails still runs; nothing of it is replicated then. */
-  async #inject(): Promise<void> {
-    const file = join(this.directory, 'helper.py');
+  async #inject(process: StartedProcess): Promise<void> {
+    let file = '';
     try {
       const { text, digest } = await helperProgram();
-      await writeFile(file, text, { mode: 0o600 });
+      file = await process.give('helper.py', text);
       const content = {
-        code: injection(file, digest, await compiledCache(this.directory)),
+        code: injection(file, digest, await process.cache()),
         silent: true,
         store_history: false,
         user_expressions: {},
@@ -220,7 +222,7 @@ export class BareKernel {
       if (this.#dead !== '') throw error;
       this.helperError = (error as Error).message;
     }
-    await rm(file, { force: true });
+    if (file !== '') await rm(file, { force: true });
     if (this.helperError !== '')
       this.#options.log.warn({ pid: this.pid, error: this.helperError }, 'helper is not in');
   }
@@ -333,13 +335,6 @@ export class BareKernel {
   async #away(): Promise<void> {
     this.#client?.close();
     await rm(this.directory, { recursive: true, force: true });
-  }
-
-  /** Where records are spooled: `DIRECTORY/spool`. */
-  async makeSpool(home: string): Promise<string> {
-    const spool = join(home, 'spool');
-    await mkdir(spool, { recursive: true, mode: 0o700 });
-    return spool;
   }
 }
 

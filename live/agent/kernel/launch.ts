@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import type { Log } from './bare-kernel.ts';
 import { kernelEnvironment } from './environment.ts';
 import { type PackagePlace, packagePlace } from './packages.ts';
+import type { Launch, LaunchOptions } from './place.ts';
 
 /** What is the same for all kernel processes of a host. */
 export interface LaunchHost {
@@ -13,22 +14,6 @@ export interface LaunchHost {
   /** the interpreter of most kernels: its place for packages is made ahead */
   readonly python?: string;
   readonly log: Log;
-}
-
-export interface LaunchOptions {
-  argv: readonly string[];
-  /** KERNEL_* and the kernelspec's own variables */
-  env: Readonly<Record<string, string>>;
-  language: string;
-  hashSeed: number;
-  /** '' for the workspace */
-  cwd: string;
-}
-
-export interface Launch {
-  argv: readonly string[];
-  env: Record<string, string>;
-  cwd: string;
 }
 
 /** Makes ready what the first kernel would have to wait for. */
@@ -72,13 +57,13 @@ async function placeOf(
 }
 
 /** A folder that was removed since the kernel was made must not keep a replica from starting. */
-async function existing(cwd: string, workspace: string): Promise<string> {
+export async function existing(cwd: string, workspace: string): Promise<string> {
   const found = cwd === '' ? undefined : await stat(cwd).catch(() => undefined);
   if (found?.isDirectory() === true) return cwd;
   return workspace === '' ? cwd || '/' : workspace;
 }
 
 /** Its history comes from the log: a file would have what ran on this replica, and of all kernels. */
-function historyOf(argv: readonly string[]): readonly string[] {
+export function historyOf(argv: readonly string[]): readonly string[] {
   return argv.includes('ipykernel_launcher') ? ['--HistoryManager.hist_file=:memory:'] : [];
 }

@@ -5,13 +5,19 @@ import { parseObject, readField } from '../../jupyter/fields.ts';
 import { bytesOf } from '../../jupyter/headers.ts';
 import type { JupyterMessage } from '../../jupyter/message.ts';
 import type { Delta } from '../../log/entries.ts';
-import { BareKernel, died, KERNEL_LIMITS, type KernelLimits, type Parent } from './bare-kernel.ts';
+import {
+  BareKernel,
+  died,
+  KERNEL_LIMITS,
+  type KernelLimits,
+  type Log,
+  type Parent,
+} from './bare-kernel.ts';
 import { BegunMark } from './begun-mark.ts';
 import { requestOf } from './cell-request.ts';
 import type { KernelChannel } from './client.ts';
-import { type LaunchHost, launchOf } from './launch.ts';
-import { canPrioritize } from './process.ts';
-import { isRecordName, pickRecord, splitReply, spoolHome, takeRecord } from './records.ts';
+import type { KernelPlace } from './place.ts';
+import { splitReply } from './records.ts';
 import type {
   ApplyResult,
   CellResult,
@@ -20,13 +26,15 @@ import type {
   RuntimeOptions,
   StateUpdate,
 } from './runtime.ts';
-import { withoutMuchInline } from './state-files.ts';
+import { StateExchange } from './state-exchange.ts';
 
 /** What all kernel processes of a host share. */
-export interface RuntimeHost extends LaunchHost {
+export interface RuntimeHost {
+  readonly place: KernelPlace;
   /** most bytes of state of a kernel, 0 for no limit */
   readonly quotaBytes: number;
   readonly limits?: Partial<KernelLimits>;
+  readonly log: Log;
 }
 
 /** Between two cells only messages of these kinds can be worth keeping when their parent is ours. */
@@ -55,8 +63,7 @@ export class ProcessRuntime implements KernelRuntime {
   readonly #limits: KernelLimits;
   #kernel: BareKernel | undefined;
   #taken: BareKernel | undefined;
-  #spool = '';
-  #spoolHome = '';
+  #exchange: StateExchange | undefined;
   #state: KernelRuntime['state'] = 'starting';
   #running: Running | undefined;
   #helper = false;
@@ -92,7 +99,8 @@ export class ProcessRuntime implements KernelRuntime {
   async start(): Promise<void> {
     const { meta, niced, blobs } = this.#options;
     await mkdir(blobs, { recursive: true, mode: 0o700 });
-    if (niced && !(await canPrioritize())) await pause(this.#limits.standbyDelayMs);
+    if (niced && !(await this.#host.place.canPrioritize()))
+      await pause(this.#limits.standbyDelayMs);
     if (this.#stopping) throw died('it was stopped while it started');
     const kernel = this.#takePooled() ?? (await this.#fresh());
     if (this.#stopping) throw died('it was stopped while it started');
@@ -119,9 +127,11 @@ export class ProcessRuntime implements KernelRuntime {
   async #fresh(): Promise<BareKernel> {
     const { meta, directory, niced } = this.#options;
     return new BareKernel({
-      ...(await launchOf(this.#host, meta)),
+      place: this.#host.place,
+      ...(await this.#host.place.launch(meta)),
       directory,
       niced,
+      pooled: false,
       python: meta.language === 'python',
       limits: this.#limits,
       log: this.#host.log,
@@ -130,12 +140,12 @@ export class ProcessRuntime implements KernelRuntime {
 
   async #setUp(kernel: BareKernel): Promise<void> {
     const { meta, blobs, orphanMs } = this.#options;
-    this.#spoolHome = await spoolHome(kernel.directory, blobs);
-    this.#spool = await kernel.makeSpool(this.#spoolHome);
+    const folders = await kernel.process!.folders(blobs);
+    this.#exchange = new StateExchange(folders, blobs);
     const content = {
       key: meta.stateKey,
-      directory: this.#spoolHome,
-      blobs,
+      directory: folders.home,
+      blobs: folders.shown,
       cwd: meta.cwd,
       env: meta.env,
       hashSeed: meta.hashSeed,
@@ -181,11 +191,13 @@ export class ProcessRuntime implements KernelRuntime {
       };
     });
     this.#lastHeader = header;
-    if (this.#helper) this.#mark.set(this.#spool, record);
+    if (this.#helper) this.#mark.set(this.#exchange!.folders.spool, record);
     else this.#mark.clear();
     const running = this.#running!;
-    kernel.send('shell', requestOf(cell, header, this.#helper ? record : ''));
+    ended.catch(() => undefined);
     try {
+      if (cell.devices.length > 0) await kernel.process?.lease?.(cell.devices);
+      kernel.send('shell', requestOf(cell, header, this.#helper ? record : ''));
       await ended;
       const { reply, text } = splitReply(running.reply!);
       const picked = await this.#pick(record, text);
@@ -194,6 +206,7 @@ export class ProcessRuntime implements KernelRuntime {
     } finally {
       clearTimeout(running.timer);
       this.#running = undefined;
+      if (cell.devices.length > 0) void kernel.process?.endLease?.(cell.devices);
     }
   }
 
@@ -221,11 +234,7 @@ export class ProcessRuntime implements KernelRuntime {
       return { delta: null, helperError: this.helperError || 'no helper', captureMs: 0 };
     await this.#saves;
     try {
-      const { blobs } = this.#options;
-      const record =
-        text === undefined
-          ? await pickRecord(this.#spool, name, blobs)
-          : await takeRecord(text, 'the reply', this.#spool, blobs);
+      const record = await this.#exchange?.recordOfCell(name, text);
       if (record === undefined)
         return { delta: null, helperError: 'the helper left no record', captureMs: 0 };
       return { delta: record.delta, helperError: record.error, captureMs: record.captureMs };
@@ -239,7 +248,7 @@ export class ProcessRuntime implements KernelRuntime {
     if (!this.#helper) return { failed: [] };
     this.#applying = true;
     try {
-      const update = await withoutMuchInline(state, this.#options.blobs);
+      const update = (await this.#exchange?.shown(state)) ?? state;
       const answer = await kernel.ask('shell', 'nbos_apply_request', update, this.#limits.applyMs);
       if (answer['status'] !== 'ok')
         throw new NbosError(
@@ -258,10 +267,7 @@ export class ProcessRuntime implements KernelRuntime {
     const kernel = this.#usable('collect state');
     if (!this.#helper) return null;
     const answer = await kernel.ask('shell', 'nbos_collect_request', {}, this.#limits.applyMs);
-    const name = answer['record'];
-    if (typeof name !== 'string' || !isRecordName(name)) return null;
-    const record = await pickRecord(this.#spool, name, this.#options.blobs);
-    return record?.delta ?? null;
+    return (await this.#exchange?.record(answer['record']))?.delta ?? null;
   }
 
   send(channel: 'shell' | 'control' | 'stdin', message: JupyterMessage): void {
@@ -313,10 +319,9 @@ export class ProcessRuntime implements KernelRuntime {
 
   #saved(message: JupyterMessage): void {
     const name = parseObject(message.content)?.['record'];
-    if (typeof name !== 'string' || !isRecordName(name)) return;
     this.#saves = this.#saves.then(async () => {
       try {
-        const record = await pickRecord(this.#spool, name, this.#options.blobs);
+        const record = await this.#exchange?.record(name);
         if (record?.delta) this.onSaved(record.delta);
       } catch (error) {
         this.#host.log.warn({ name, error: (error as Error).message }, 'save was not taken');
@@ -343,7 +348,7 @@ export class ProcessRuntime implements KernelRuntime {
 
   #ping(): void {
     if (this.#helper) this.#kernel?.tell('control', 'nbos_ping_request');
-    void this.#kernel?.process?.trimLog().catch(() => undefined);
+    void this.#kernel?.process?.attend().catch(() => undefined);
   }
 
   async interrupt(): Promise<void> {
@@ -377,7 +382,7 @@ export class ProcessRuntime implements KernelRuntime {
     if (now) await kernel?.kill();
     else await kernel?.shutdown();
     this.#state = 'dead';
-    if (this.#spoolHome !== '') await rm(this.#spoolHome, { recursive: true, force: true });
+    await this.#exchange?.folders.remove();
     await rm(this.#options.directory, { recursive: true, force: true });
   }
 }

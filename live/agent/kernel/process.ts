@@ -4,6 +4,9 @@ import { open, readFile, rename, stat, truncate, writeFile } from 'node:fs/promi
 import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { NbosError } from '../../../core/errors.ts';
+import { compiledCache } from './injection.ts';
+import type { ProcessOptions, StartedProcess, StateFolders } from './place.ts';
+import { ownFolders } from './state-folders.ts';
 
 /** What a kernel writes past Jupyter; cut when it grows beyond this. */
 const MAX_LOG_BYTES = 16 * 1024 * 1024;
@@ -11,22 +14,11 @@ const TAIL_BYTES = 4096;
 const TAIL_LINES = 5;
 const NICE = 10;
 
-export interface ProcessOptions {
-  argv: readonly string[];
-  env: Readonly<Record<string, string>>;
-  cwd: string;
-  /** holds kernel.log and the pid file */
-  directory: string;
-  niced: boolean;
-  /** called once, with one line for the user on how it ended */
-  onExit: (exit: string) => void;
-}
-
 /**
  * One operating system process in a session and process group of its own, so that an interrupt from
  * our terminal does not reach it and that all it started can be ended with it.
  */
-export class KernelProcess {
+export class KernelProcess implements StartedProcess {
   readonly pid: number;
   readonly #child: ChildProcess;
   readonly #options: ProcessOptions;
@@ -81,7 +73,6 @@ export class KernelProcess {
     return this.#exit === undefined && this.#child.exitCode === null;
   }
 
-  /** To the process alone. */
   signal(name: NodeJS.Signals): void {
     if (this.running) this.#child.kill(name);
   }
@@ -103,7 +94,7 @@ export class KernelProcess {
     if (this.running) this.#signalGroup('SIGCONT');
   }
 
-  /** Normal priority for all its threads; stays as it is where the system does not allow that. */
+  /** For all its threads. */
   prioritize(): void {
     if (!this.running || !this.#options.niced) return;
     let threads: number[];
@@ -115,7 +106,6 @@ export class KernelProcess {
     reniced(threads, 0);
   }
 
-  /** Ends the whole group at once; resolves when the process is gone. */
   async kill(): Promise<void> {
     if (!this.running) return void (await this.#gone);
     this.#killedBy ||= 'ended by NotebookOS';
@@ -123,9 +113,6 @@ export class KernelProcess {
     await this.#gone;
   }
 
-  /**
-   * Waits for it to end by itself, sends SIGTERM after `patienceMs` and SIGKILL a second later.
-   */
   async end(patienceMs: number): Promise<void> {
     this.#killedBy ||= 'shut down';
     if (await this.goneWithin(patienceMs)) return;
@@ -146,10 +133,24 @@ export class KernelProcess {
   }
 
   /** Keeps the log of a kernel that writes without end from filling the disk. */
-  async trimLog(): Promise<void> {
+  async attend(): Promise<void> {
     const file = join(this.#options.directory, 'kernel.log');
     const size = (await stat(file).catch(() => undefined))?.size ?? 0;
     if (size > MAX_LOG_BYTES) await truncate(file, 0);
+  }
+
+  async give(name: string, text: string): Promise<string> {
+    const file = join(this.#options.directory, name);
+    await writeFile(file, text, { mode: 0o600 });
+    return file;
+  }
+
+  cache(): Promise<string> {
+    return compiledCache(this.#options.directory);
+  }
+
+  folders(blobs: string): Promise<StateFolders> {
+    return ownFolders(this.#options.directory, blobs);
   }
 
   async #describe(code: number | null, signal: NodeJS.Signals | null): Promise<string> {

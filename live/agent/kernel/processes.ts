@@ -1,6 +1,6 @@
 import { BareKernel, KERNEL_LIMITS } from './bare-kernel.ts';
-import { launchOf, prepareLaunch } from './launch.ts';
-import { endLeftovers } from './leftovers.ts';
+import type { LaunchHost } from './launch.ts';
+import { localPlace } from './local-place.ts';
 import { ProcessRuntime, type RuntimeHost } from './process-runtime.ts';
 import type {
   KernelRuntime,
@@ -10,13 +10,12 @@ import type {
   RuntimeOptions,
 } from './runtime.ts';
 
-/** Kernels as plain processes of this host. */
-export class ProcessFactory implements RuntimeFactory {
+/** Makes kernels in a place, and keeps those that were started ahead apart. */
+export class KernelFactory implements RuntimeFactory {
   readonly #host: RuntimeHost;
 
   constructor(host: RuntimeHost) {
     this.#host = host;
-    prepareLaunch(host);
   }
 
   make(options: RuntimeOptions, pooled?: PooledKernel): KernelRuntime {
@@ -26,22 +25,32 @@ export class ProcessFactory implements RuntimeFactory {
   }
 
   async startPooled(options: PooledOptions): Promise<PooledKernel> {
-    const { limits, log } = this.#host;
+    const { place, limits, log } = this.#host;
     const { argv, hashSeed, directory, niced, language } = options;
     const kernel = new BareKernel({
-      ...(await launchOf(this.#host, { argv, language, hashSeed, env: {}, cwd: '' })),
+      place,
+      ...(await place.launch({ argv, language, hashSeed, env: {}, cwd: '' })),
       directory,
       niced,
+      pooled: true,
       python: language === 'python',
       limits: { ...KERNEL_LIMITS, ...limits },
       log,
     });
     await kernel.launch();
+    if (place.pausesPooled) kernel.process?.pause();
     return new PooledProcess(options, kernel);
   }
 
   endLeftovers(root: string): Promise<readonly number[]> {
-    return endLeftovers(root);
+    return this.#host.place.endLeftovers(root);
+  }
+}
+
+/** Kernels as plain processes of this host. */
+export class ProcessFactory extends KernelFactory {
+  constructor(host: LaunchHost & Omit<RuntimeHost, 'place'>) {
+    super({ ...host, place: localPlace(host) });
   }
 }
 
@@ -76,11 +85,14 @@ class PooledProcess implements PooledKernel {
   take(): BareKernel | undefined {
     const kernel = this.#kernel;
     this.#kernel = undefined;
+    kernel?.process?.resume();
     return kernel;
   }
 
   async stop(): Promise<void> {
     this.onDeath = () => {};
-    await this.take()?.kill();
+    const kernel = this.#kernel;
+    this.#kernel = undefined;
+    await kernel?.kill();
   }
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { localPlace } from '../../../live/agent/kernel/local-place.ts';
 import { ProcessRuntime, type RuntimeHost } from '../../../live/agent/kernel/process-runtime.ts';
 import { findPython, type Interpreter } from '../../../live/agent/kernel/python.ts';
 import type { CellResult, CellRun, RuntimeOptions } from '../../../live/agent/kernel/runtime.ts';
@@ -63,7 +64,8 @@ export function metaOf(cwd: string, fields: Partial<KernelMeta> = {}): KernelMet
 
 export function quietHost(workspace: string): RuntimeHost {
   const log = { info: () => {}, warn: () => {} };
-  return { outer: process.env, workspace, userSite: PYTHON.userSite, quotaBytes: 0, log };
+  const place = localPlace({ outer: process.env, workspace, userSite: PYTHON.userSite, log });
+  return { place, quotaBytes: 0, log };
 }
 
 /** A runtime in a scratch folder, with all that came out of it. */

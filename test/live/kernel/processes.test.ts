@@ -1,6 +1,6 @@
 // time-limit: 120 s
 import { spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
@@ -8,7 +8,7 @@ import * as assert from 'uvu/assert';
 import type { NbosError } from '../../../core/errors.ts';
 import { endLeftovers } from '../../../live/agent/kernel/leftovers.ts';
 import { startTime } from '../../../live/agent/kernel/process.ts';
-import { ProcessFactory } from '../../../live/agent/kernel/processes.ts';
+import { KernelFactory } from '../../../live/agent/kernel/processes.ts';
 import { pickRecord } from '../../../live/agent/kernel/records.ts';
 import type { PooledOptions } from '../../../live/agent/kernel/runtime.ts';
 import { testWithPart } from '../../skip.ts';
@@ -33,7 +33,7 @@ function pooledOptions(name: string): PooledOptions {
 }
 
 testWithPart(test, MISSING_PYTHON, 'a pooled process becomes a kernel at once', async () => {
-  const factory = new ProcessFactory(quietHost(folder));
+  const factory = new KernelFactory(quietHost(folder));
   const pooled = await factory.startPooled(pooledOptions('p1'));
   const pid = pooled.pid;
   const cwd = join(folder, 'notebooks');
@@ -61,7 +61,7 @@ testWithPart(test, MISSING_PYTHON, 'a pooled process becomes a kernel at once', 
 });
 
 testWithPart(test, MISSING_PYTHON, 'a pooled process that does not fit is not used', async () => {
-  const factory = new ProcessFactory(quietHost(folder));
+  const factory = new KernelFactory(quietHost(folder));
   const pooled = await factory.startPooled(pooledOptions('p2'));
   const pid = pooled.pid;
   const meta = metaOf(folder, { hashSeed: 8 });
@@ -155,6 +155,7 @@ test('what an agent left is ended, a stranger with the number is not', async () 
 
 test('records that are damaged or strange are refused', async () => {
   const spool = join(folder, 'spool');
+  const folders = { spool, shown: folder, blobs: folder };
   mkdirSync(spool);
   const blob = { hash: '../../etc/passwd', bytes: 1, mac: 'x' };
   const unit = { id: 'u', version: 1, kind: 'names', names: [], skeleton: blob, buffers: [] };
@@ -162,10 +163,31 @@ test('records that are damaged or strange are refused', async () => {
   const wrong = ['{', '{"v":2}', JSON.stringify({ v: 1, delta }), '{"v":1,"delta":{}}'];
   for (const text of wrong) {
     writeFileSync(join(spool, 'r.json'), text);
-    const outcome = await pickRecord(spool, 'r', folder).catch((error: Error) => error);
+    const outcome = await pickRecord(folders, 'r').catch((error: Error) => error);
     assert.instance(outcome, Error, text);
   }
-  assert.is(await pickRecord(spool, 'none', folder), undefined);
+  assert.is(await pickRecord(folders, 'none'), undefined);
+});
+
+test('links in place of a record or of a buffer are not followed', async () => {
+  const spool = join(folder, 'linked');
+  const blobs = join(folder, 'host');
+  const folders = { spool, shown: blobs, blobs };
+  mkdirSync(spool);
+  mkdirSync(blobs);
+  const hash = 'ab'.repeat(32);
+  const blob = { hash, bytes: 1, mac: 'x' };
+  const unit = { id: 'u', version: 1, kind: 'names', names: [], skeleton: blob, buffers: [] };
+  const delta = { units: [unit], dropped: [], unreplicated: [], pinned: [], stateBytes: 0 };
+  writeFileSync(join(folder, 'secret'), JSON.stringify({ v: 1, delta: null }));
+  symlinkSync(join(folder, 'secret'), join(spool, 'r.json'));
+  assert.is(await pickRecord(folders, 'r'), undefined);
+  writeFileSync(join(spool, 's.json'), JSON.stringify({ v: 1, delta }));
+  symlinkSync(join(folder, 'secret'), join(spool, hash));
+  const outcome = await pickRecord(folders, 's').catch((error: Error) => error.message);
+  assert.match(String(outcome), /no file/);
+  assert.not(existsSync(join(blobs, hash)));
+  assert.ok(existsSync(join(folder, 'secret')));
 });
 
 test.after(() => rmSync(folder, { recursive: true, force: true }));
