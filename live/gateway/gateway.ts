@@ -6,6 +6,7 @@ import type { Config } from '../../core/config/options.ts';
 import { NbosError } from '../../core/errors.ts';
 import type { Policy } from '../../core/policies/policy.ts';
 import { AgentLinks } from '../wire/agent-links.ts';
+import { refusalOf } from '../wire/key-proof.ts';
 import { AllowList, keyPair } from '../wire/keys.ts';
 import type { Nearby } from '../wire/nearby.ts';
 import { Admin } from './admin.ts';
@@ -33,10 +34,16 @@ export interface GatewayOptions {
     tls?: { cert: string; key: string };
     behindProxy?: boolean;
   };
-  /** port of the loopback on which agents are heard; 0 for any free one */
+  /** port on which agents are heard; 0 for any free one */
   linkPort: number;
+  /** address on which they are; the loopback when left out */
+  linkHost?: string;
   /** ids of the hosts that belong to the system, in order */
   hosts: readonly string[];
+  /** so many may be there when others join; those of `hosts` only when left out */
+  mostHosts?: number;
+  /** A host that was not among them has joined. */
+  onJoined?: (host: string) => void;
   policy: Policy;
   /** as given: name, or path of its file */
   policyName: string;
@@ -96,7 +103,8 @@ export function liveConfig(config: Config, hosts: number): Config {
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { data, log, policyName, version } = options;
   refuseUnfit(options);
-  const config = liveConfig(options.config, options.hosts.length);
+  const most = Math.max(options.hosts.length, options.mostHosts ?? 1);
+  const config = liveConfig(options.config, most);
   const limits = { ...GATEWAY_LIMITS, ...options.limits };
   const keysFolder = join(data, 'keys');
   const { users, adminToken } = await openUsers(keysFolder, options.token);
@@ -110,15 +118,21 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     // Set back, the clock of the day would hold all of core's timers for as long.
     clock: () => Math.floor(performance.timeOrigin + performance.now()),
   });
-  const recording = recordingOf(brain, options);
+  const recording = recordingOf(brain, options, () => relay.links?.counts.refused ?? 0);
   brain.start();
+  const keys = await keyPair(keysFolder, 'gateway');
+  const allowed = new AllowList(keysFolder);
+  const known = new Set(options.hosts);
   const links = await AgentLinks.listen({
-    endpoint: `tcp://127.0.0.1:${options.linkPort}`,
-    keys: await keyPair(keysFolder, 'gateway'),
-    allowed: new AllowList(keysFolder),
-    log,
+    endpoint: `tcp://${options.linkHost ?? '127.0.0.1'}:${options.linkPort}`,
+    ...{ keys, allowed, log },
     nearby: options.nearby,
-    onHello: (_host, hello) => brain.hello(hello),
+    refusal: (hello) => refusalOf(hello, keys, allowed, 'agent') || brain.hosts.rivalOf(hello),
+    onHello: (host, hello) => {
+      if (!known.has(host)) options.onJoined?.(host);
+      known.add(host);
+      brain.hello(hello);
+    },
     onNotice: (host, notice, frames) => brain.notice(host, notice, frames),
     onLost: (host) => brain.gone(host),
   });
@@ -181,7 +195,7 @@ interface Recording {
 }
 
 /** Journal, reports and metrics, which watch the brain from before its first event. */
-function recordingOf(brain: Brain, options: GatewayOptions): Recording {
+function recordingOf(brain: Brain, options: GatewayOptions, refused: () => number): Recording {
   const { data, policyName: policy, version, log } = options;
   const { loop, table, hosts, config } = brain;
   const folder = join(data, 'gateway');
@@ -198,7 +212,7 @@ function recordingOf(brain: Brain, options: GatewayOptions): Recording {
   loop.observers.push((event, effects) => journal.append(event, effects));
   loop.observers.push((event, effects) => record.after(event, effects));
   const registry = new Registry();
-  const endMetrics = gatewayMetrics({ registry, loop, table, hosts });
+  const endMetrics = gatewayMetrics({ registry, loop, table, hosts, refused });
   return {
     journal,
     registry,

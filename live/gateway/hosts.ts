@@ -111,6 +111,16 @@ export class Hosts {
     this.#options.loop.post({ kind: 'host-released', host: number });
   }
 
+  /**
+   * Why a hello may not be the host that it names: that one is there and heard at another address.
+   * '' when it may be.
+   */
+  rivalOf({ host: id, peer }: AgentHello): string {
+    const host = this.#hosts.get(id);
+    if (host?.hello === undefined || host.hello.peer === peer || !this.#isHeard(host)) return '';
+    return `host ${id} is there already, at ${host.hello.peer}: give each host an id of its own`;
+  }
+
   hello(hello: AgentHello): void {
     const host = this.#hosts.get(hello.host) ?? this.#add(hello.host);
     host.hello = hello;
@@ -160,8 +170,21 @@ export class Hosts {
       host.note = '';
       this.#byNumber.set(number, host);
       this.#options.loop.post({ kind: 'host-up', host: number });
+      this.#excludeMissing(host, host.hello!);
       this.events?.reported(host, host.hello!);
     }
+  }
+
+  /** Core counts with the same GPUs on all hosts; those that one lacks are never given out. */
+  #excludeMissing(host: LiveHost, { gpus }: AgentHello): void {
+    const { loop, log } = this.#options;
+    const { number: at, id } = host;
+    const counted = (loop.core.state.hosts[at]?.spec.gpuMillis ?? 0) / 1000;
+    for (let device = gpus; device < counted; device++)
+      loop.post({ kind: 'device-excluded', host: at, device, reason: 'operator' });
+    if (gpus <= counted) return;
+    host.note = `${counted} of its ${gpus} GPUs are used: start the gateway with --gpus-per-host ${gpus}`;
+    log.warn({ host: id }, host.note);
   }
 
   #isHeard(host: LiveHost): boolean {

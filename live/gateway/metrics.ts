@@ -13,13 +13,16 @@ export interface MetricsOptions {
   loop: CoreLoop;
   table: KernelTable;
   hosts: Hosts;
+  /** links of agents that were not let in */
+  refused: () => number;
 }
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
 const LOOP_RESOLUTION_MS = 20;
 
 /** What the gateway tells Prometheus of kernels, cells, hosts and its own loop. Returns the end. */
-export function gatewayMetrics({ registry, loop, table, hosts }: MetricsOptions): () => void {
+export function gatewayMetrics(options: MetricsOptions): () => void {
+  const { registry, loop, table } = options;
   const registers = [registry];
   const cells = new Counter({
     name: 'nbos_cells_total',
@@ -54,12 +57,12 @@ export function gatewayMetrics({ registry, loop, table, hosts }: MetricsOptions)
       tct.observe(tctOf(effect.execution) / 1000);
     }
   });
-  gauges(registers, loop, table, hosts);
+  gauges(registers, options);
   storeMetrics(registry, table);
   return watchLoop(registers);
 }
 
-function gauges(registers: Registry[], loop: CoreLoop, table: KernelTable, hosts: Hosts): void {
+function gauges(registers: Registry[], { loop, table, hosts, refused }: MetricsOptions): void {
   const { state } = loop.core;
   const values: [name: string, help: string, value: () => number][] = [
     ['nbos_kernels', 'Kernels', () => table.size],
@@ -71,6 +74,7 @@ function gauges(registers: Registry[], loop: CoreLoop, table: KernelTable, hosts
     ['nbos_gpus', 'GPUs of hosts that are up', () => state.totals.provisionedGpuMillis / 1000],
     ['nbos_migrations_total', 'Replicas moved for a cell', () => state.totals.migrations],
     ['nbos_hosts_lost_total', 'Hosts lost', () => state.totals.hostsLost],
+    ['nbos_links_refused_total', 'Links of agents that were not let in', refused],
   ];
   for (const [name, help, value] of values) {
     new Gauge({

@@ -35,7 +35,7 @@ test.before.each(() => {
       record = new RunRecord({ folder, policy: 'notebookos', version: '0', loop });
       loop.observers.push((event, effects) => journal.append(event, effects));
       loop.observers.push((event, effects) => record.after(event, effects));
-      endMetrics = gatewayMetrics({ registry: metrics, loop, table, hosts });
+      endMetrics = gatewayMetrics({ registry: metrics, loop, table, hosts, refused: () => 0 });
     },
   });
 });
