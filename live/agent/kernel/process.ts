@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readdirSync } from 'node:fs';
 import { open, readFile, rename, stat, truncate, writeFile } from 'node:fs/promises';
-import { constants, setPriority } from 'node:os';
+import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { NbosError } from '../../../core/errors.ts';
+import { describeExit } from '../../doctor/exit-diagnosis.ts';
 import { compiledCache } from './injection.ts';
 import type { ProcessOptions, StartedProcess, StateFolders } from './place.ts';
 import { ownFolders } from './state-folders.ts';
@@ -159,21 +160,6 @@ export class KernelProcess implements StartedProcess {
     if (this.#killedBy !== '') return `${this.#killedBy} (${how})`;
     return tail === '' ? how : `${how}; its last words: ${tail}`;
   }
-}
-
-/** One clause on how a process ended, with what that usually means. */
-export function describeExit(code: number | null, signal: string | null): string {
-  const number = signal === null ? 0 : (constants.signals[signal as NodeJS.Signals] ?? 0);
-  const value = code ?? 128 + number;
-  const meanings: Record<number, string> = {
-    134: 'aborted by a failed check in native code',
-    137: 'killed, most often because memory ran out',
-    139: 'crashed by a bad memory access in native code',
-    143: 'asked to end from outside',
-    0: 'ended by itself',
-  };
-  const named = signal === null ? `exit code ${value}` : `signal ${signal}`;
-  return meanings[value] === undefined ? named : `${named}: ${meanings[value]}`;
 }
 
 async function logTail(file: string): Promise<string> {
