@@ -71,6 +71,13 @@ export const ERROR_CODES = {
   'replica-stopped': 'A replica that has stopped on its host.',
   'environment-invalid': 'A variable that a kernel cannot get.',
   'python-missing': 'No Python interpreter with ipykernel.',
+  'engine-absent': 'A container engine that does not answer.',
+  'engine-denied': 'A container engine that does not let this user in.',
+  'engine-failed': 'A request that a container engine refused, for the reason given.',
+  'image-missing': 'A container image that the engine does not have.',
+  'gpu-device-invalid': 'A device that cannot stand in for a GPU.',
+  'gpu-unusable': 'GPUs of a host whose driver does not answer.',
+  'gpu-lease-failed': 'A device that could not be given to a kernel, or taken back.',
 } as const;
 
 export type ErrorCode = keyof typeof ERROR_CODES;

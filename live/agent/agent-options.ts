@@ -5,6 +5,7 @@ import type { KeyPair } from '../wire/keys.ts';
 import type { HostAddress, MemberAddress } from '../wire/messages.ts';
 import type { Nearby } from '../wire/nearby.ts';
 import type { Gatekeeper } from '../wire/zap.ts';
+import type { GpuAccess } from './gpu/access.ts';
 import type { KernelRuntime, RuntimeFactory } from './kernel/runtime.ts';
 import type { Blobs, LogStore, Peers, Replica, Tell } from './ports.ts';
 import type { Saver } from './saver.ts';
@@ -77,6 +78,7 @@ export interface ReplicaParts {
   /** folder for outputs that do not fit into memory */
   outputs: string;
   gpus: number;
+  gpuAccess: GpuAccess | undefined;
   saver: Saver | undefined;
   /** A process that is not started; the first one may be a pooled one. */
   makeRuntime(meta: KernelMeta, niced: boolean, first: boolean): KernelRuntime;
@@ -119,6 +121,8 @@ export interface AgentOptions {
   /** The gateway does not let this host in; it is asked again. */
   onRefused?: ((why: string) => void) | undefined;
   capacity: Capacity;
+  /** how kernels reach the GPUs of `capacity`; undefined where nothing keeps them from any */
+  gpuAccess?: GpuAccess | undefined;
   runtimes: RuntimeFactory;
   openReplica: OpenReplica;
   /** where state outlives the hosts that have it; undefined for nowhere */

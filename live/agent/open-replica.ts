@@ -1,14 +1,13 @@
 import { randomInt } from 'node:crypto';
 import { NbosError } from '../../core/errors.ts';
 import type { OpenReplica, ReplicaParts } from './agent-options.ts';
-import { HostGpus } from './gpu/host-gpus.ts';
+import { DeviceGuard } from './gpu/device-guard.ts';
 import { KernelOutputs } from './kernel/outputs.ts';
 import type { Replica } from './ports.ts';
 import { KernelReplica } from './replica.ts';
 import {
   type NewReplica,
   REPLICA_LIMITS,
-  type ReplicaDevices,
   type ReplicaLimits,
   type ReplicaOptions,
 } from './replica-options.ts';
@@ -18,10 +17,10 @@ const RANDOM_STEPS = 2 ** 47;
 
 /** How an agent makes its replicas: with the real clock, and one book of the host's devices. */
 export function replicaOpener(limits: Partial<ReplicaLimits> = {}): OpenReplica {
-  let gpus: HostGpus | undefined;
+  let guard: DeviceGuard | undefined;
   return async (parts, fresh) => {
-    gpus ??= new HostGpus(parts.gpus);
-    const options = optionsOf(parts, gpus, { ...REPLICA_LIMITS, ...limits });
+    guard ??= new DeviceGuard(parts.gpus, parts.gpuAccess, parts.log);
+    const options = optionsOf(parts, guard, { ...REPLICA_LIMITS, ...limits });
     if (fresh !== undefined) return startReplica(options, fresh);
     const replica = await reopenReplica(options);
     if (replica !== undefined) return replica;
@@ -33,15 +32,11 @@ export function replicaOpener(limits: Partial<ReplicaLimits> = {}): OpenReplica 
   };
 }
 
-function optionsOf(parts: ReplicaParts, gpus: HostGpus, limits: ReplicaLimits): ReplicaOptions {
+function optionsOf(parts: ReplicaParts, guard: DeviceGuard, limits: ReplicaLimits): ReplicaOptions {
   const { kernel, store, peers, blobs, tell, log, niced, makeRuntime, saver } = parts;
-  const devices: ReplicaDevices = {
-    take: (cell, ids, shared) => gpus.take(kernel, cell, ids, shared),
-    release: (cell) => gpus.release(kernel, cell),
-    unbind: () => gpus.unbind(kernel),
-  };
   return {
-    ...{ kernel, store, peers, blobs, tell, log, niced, devices, limits, saver },
+    ...{ kernel, store, peers, blobs, tell, log, niced, limits, saver },
+    devices: guard.devicesOf(kernel),
     outputs: new KernelOutputs(parts.outputs, 0),
     makeRuntime: (meta, nicedNow, first) => makeRuntime(meta, nicedNow, first),
     random: () => randomInt(RANDOM_STEPS) / RANDOM_STEPS,

@@ -33,6 +33,10 @@ export interface RunnerOf {
   /** which variables a lost cell leaves, for the user */
   survivors(): string;
   warn(error: unknown, message: string): void;
+  /** A fresh process would have all that this one has. */
+  isSettled(): boolean;
+  /** Starts a fresh process from the state in the log. */
+  restart(): void;
   /** The log has stopped here: another member must decide the cell. */
   abortElsewhere(entry: AbortEntry): void;
 }
@@ -72,6 +76,20 @@ export class CellRunner {
 
   constructor(of: RunnerOf) {
     this.#of = of;
+    of.devices.own({ letGo: () => this.#letGo(), end: (why) => of.process.crash(why) });
+  }
+
+  /** Another kernel needs devices that this one's process keeps: a fresh one has none of them. */
+  #letGo(): boolean {
+    if (this.current !== undefined || !this.#of.isSettled()) return false;
+    this.#of.restart();
+    return true;
+  }
+
+  /** The replica leaves this host. */
+  stop(): void {
+    this.decided();
+    this.#of.devices.forget();
   }
 
   /** START of this replica was applied. */
@@ -125,6 +143,8 @@ export class CellRunner {
       }
       if (!this.#isCurrent(cell) || !(await this.#lease(cell))) return undefined;
       const result = await this.#execute(cell);
+      if (result?.cuda && cell.generation === process.generation)
+        this.#of.devices.bind(cell.start.devices);
       if (result !== undefined) return result;
     }
     return undefined;
@@ -134,22 +154,42 @@ export class CellRunner {
   async #lease(cell: CurrentCell): Promise<boolean> {
     const { devices, process, now, devicesMs } = this.#of;
     const { start, submit } = cell;
-    const shared = submit.need.gpuMillis < MILLIS_A_GPU;
+    const { gpuMillis, vramMb } = submit.need;
+    const shared = gpuMillis < MILLIS_A_GPU;
+    const asked = { shared, vramMb: vramMb / Math.max(1, start.devices.length) };
     // Their last cell's end may be on its way to this host still.
     const until = now() + devicesMs;
     while (this.#isCurrent(cell)) {
-      const taken = devices.take(start.cell, start.devices, shared);
-      if (taken === 'taken') return true;
+      const taken = devices.take(start.cell, start.devices, asked);
       if (taken === 'restart-process') {
         devices.unbind();
         process.restart();
         await process.inStep();
-      } else if (taken === 'unknown-device' || now() >= until) {
-        this.#yield(cell);
+        continue;
+      }
+      if (taken === 'taken' && (await this.#open(cell))) return this.#isCurrent(cell);
+      if (taken === 'unknown-device' || now() >= until) {
+        if (this.#isCurrent(cell)) this.#yield(cell);
         return false;
-      } else await this.#pause();
+      }
+      await this.#pause();
+      // A process that has ended is being started anew.
+      if (taken === 'taken') await process.inStep();
     }
     return false;
+  }
+
+  /** Lets the process use the cell's devices. False when it cannot, or has just ended. */
+  async #open({ start }: CurrentCell): Promise<boolean> {
+    const { devices, process } = this.#of;
+    if (devices.open === undefined || start.devices.length === 0) return true;
+    try {
+      await devices.open(process.pid, start.devices);
+      return true;
+    } catch (error) {
+      this.#of.warn(error, 'devices were not opened');
+      return false;
+    }
   }
 
   #isCurrent(cell: CurrentCell): boolean {
@@ -305,6 +345,7 @@ export class CellRunner {
   }
 
   tick(): void {
+    this.#of.devices.watch(this.#of.process.pid, this.#of.now());
     if (this.#resume.length === 0 || this.#of.now() < this.#resumeAt) return;
     const resume = this.#resume;
     this.#resume = [];

@@ -1,6 +1,8 @@
 import type { JupyterMessage } from '../jupyter/message.ts';
 import type { KernelMeta } from '../log/entries.ts';
 import type { MemberAddress } from '../wire/messages.ts';
+import type { DeviceOwner } from './gpu/device-guard.ts';
+import type { Asked, Taken } from './gpu/host-gpus.ts';
 import { GROUP_LIMITS, type GroupLimits, type Logger } from './group-options.ts';
 import type { KernelRuntime } from './kernel/runtime.ts';
 import type { Blobs, LogStore, Peers, Tell } from './ports.ts';
@@ -72,17 +74,26 @@ export interface ReplicaOutputs {
   close(): Promise<void>;
 }
 
-/** Devices of the host, for one kernel; see HostGpus. */
+/** Devices of the host, for one kernel; see DeviceGuard. */
 export interface ReplicaDevices {
   /** All or none. */
-  take(
-    cell: number,
-    devices: readonly number[],
-    shared: boolean,
-  ): 'taken' | 'restart-process' | 'busy' | 'unknown-device';
+  take(cell: number, devices: readonly number[], asked: Asked): Taken;
   release(cell: number): void;
+  /**
+   * Lets a process use what the cell has taken, until it is released. Rejects `gpu-lease-failed`.
+   * Undefined where nothing keeps processes from devices.
+   */
+  readonly open?: ((pid: number, devices: readonly number[]) => Promise<void>) | undefined;
+  /** CUDA has started in the process with these devices visible. */
+  bind(devices: readonly number[]): void;
   /** The process has ended, and what it held of them. */
   unbind(): void;
+  /** Who is asked when another kernel needs what this one's process keeps. */
+  own(owner: DeviceOwner): void;
+  /** In each tick: the process to watch, 0 for none. */
+  watch(pid: number, now: number): void;
+  /** The replica is gone from this host. */
+  forget(): void;
 }
 
 export interface ReplicaOptions {

@@ -106,6 +106,7 @@ export class KernelReplica implements Replica, GroupMachine {
       now,
       log,
       make: (first) => {
+        this.#options.devices.unbind();
         const meta = this.#log.meta ?? this.#meta;
         return makeRuntime(meta, niced && !this.#isExecutor, first);
       },
@@ -149,6 +150,8 @@ export class KernelReplica implements Replica, GroupMachine {
       save: (delta) => this.#state.save(delta),
       unchanged: (problem) => this.#state.unchanged(problem),
       survivors: () => this.#state.survivors(),
+      isSettled: () => !this.#collector.isAhead && this.#log.pinned.length === 0,
+      restart: () => this.#restartProcess(),
       warn: (error, message) => this.#warn(error, message),
       abortElsewhere: (entry) => void this.#elsewhere.ask(entry, this.#group.members),
     };
@@ -380,7 +383,7 @@ export class KernelReplica implements Replica, GroupMachine {
     this.#dead = true;
     this.#elsewhere.stop();
     this.#saving.stop();
-    this.#runner.decided();
+    this.#runner.stop();
     await this.#group.stop();
     await this.#process.stop(how === 'leave');
     await outputs.close();

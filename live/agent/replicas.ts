@@ -231,6 +231,7 @@ export class Replicas {
         },
         log: options.log,
         gpus: options.capacity.gpus,
+        gpuAccess: options.gpuAccess,
         outputs: join(options.folder, 'outputs', kernel),
         makeRuntime: (meta, nicedNow, first) =>
           processes.make({ meta, blobs: directory, niced: nicedNow }, first ? pooled : ''),

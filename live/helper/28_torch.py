@@ -126,6 +126,12 @@ def set_tensor(tensor, state):
     vars(tensor).update(state.get('dict', {}))
 
 
+def cuda_has_started():
+    """Whether the process holds GPUs by torch; those it sees are fixed from then on."""
+    torch = loaded('torch')
+    return torch is not None and torch.cuda.is_initialized()
+
+
 def to_devices(registry):
     """Moves tensors that were on a GPU back to it; those whose GPU is not there stay."""
     waiting, registry.gpu_tensors = registry.gpu_tensors, []

@@ -50,6 +50,8 @@ def make_record(reached):
     except Exception as error:
         record['error'] = '%s: %s' % (type(error).__name__, error)
         forget_captured()
+    if cuda_has_started():
+        record['cuda'] = True
     record['captureMs'] = (time.perf_counter() - started) * 1000
     return record
 

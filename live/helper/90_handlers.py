@@ -111,8 +111,7 @@ def prepare_cell(cell):
 
 def show_devices(devices):
     """Which GPUs the process sees; once CUDA has started that cannot change any more."""
-    torch = loaded('torch')
-    if torch is not None and torch.cuda.is_initialized():
+    if cuda_has_started():
         return
     os.environ['CUDA_VISIBLE_DEVICES'] = ','.join(str(device) for device in devices)
 

@@ -16,8 +16,9 @@ export interface GpuCreation {
 }
 
 /**
- * The GPUs of a host as its kernels reach them. Engines cannot add a device to a container that
- * runs, so all containers get all devices, and what a kernel may open of them changes with each cell.
+ * The GPUs of a host as its kernels reach them. Engines cannot add a device to a container
+ * that runs, so all containers get all devices, and what a kernel may open of them changes with
+ * each cell.
  */
 export interface GpuAccess {
   readonly count: number;

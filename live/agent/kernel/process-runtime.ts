@@ -227,7 +227,7 @@ export class ProcessRuntime implements KernelRuntime {
   async #pick(
     name: string,
     text: string | undefined,
-  ): Promise<Pick<CellResult, 'delta' | 'helperError' | 'captureMs'>> {
+  ): Promise<Omit<CellResult, 'reply' | 'runMs'>> {
     if (this.#options.meta.language !== 'python')
       return { delta: NOTHING, helperError: '', captureMs: 0 };
     if (!this.#helper)
@@ -237,7 +237,8 @@ export class ProcessRuntime implements KernelRuntime {
       const record = await this.#exchange?.recordOfCell(name, text);
       if (record === undefined)
         return { delta: null, helperError: 'the helper left no record', captureMs: 0 };
-      return { delta: record.delta, helperError: record.error, captureMs: record.captureMs };
+      const { delta, error: helperError, cuda, captureMs } = record;
+      return { delta, helperError, cuda, captureMs };
     } catch (error) {
       return { delta: null, helperError: (error as Error).message, captureMs: 0 };
     }

@@ -27,6 +27,8 @@ export interface PickedRecord {
   /** null when it could not say what changed */
   delta: Delta | null;
   error: string;
+  /** CUDA has started in the process */
+  cuda: boolean;
   captureMs: number;
 }
 
@@ -112,9 +114,10 @@ function parseRecord(text: string, file: string): PickedRecord {
     throw damaged(file, 'it is not JSON');
   }
   if (record.v !== RECORD_FORMAT) throw damaged(file, `its format is ${String(record.v)}`);
-  const { delta = null, error = '', captureMs = 0 } = record;
+  const { delta = null, error = '', cuda = false, captureMs = 0 } = record;
   if (delta !== null && !isDelta(delta)) throw damaged(file, 'its delta is not one');
-  return { delta, error: String(error), captureMs: Number(captureMs) || 0 };
+  const took = Number(captureMs) || 0;
+  return { delta, error: String(error), cuda: cuda === true, captureMs: took };
 }
 
 function isDelta(delta: Delta): boolean {

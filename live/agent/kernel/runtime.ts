@@ -65,6 +65,8 @@ export interface CellResult {
   /** what changed; null when the helper could not say (its error is in `helperError`) */
   delta: Delta | null;
   helperError: string;
+  /** CUDA has started in the process */
+  cuda?: boolean;
   runMs: number;
   captureMs: number;
 }

@@ -152,7 +152,11 @@ export class Host {
       return 'taken';
     },
     release: (cell) => void this.held.delete(cell),
+    bind: () => undefined,
     unbind: () => undefined,
+    own: () => undefined,
+    watch: () => undefined,
+    forget: () => undefined,
   };
   makePython: (python: FakePython) => FakePython = (python) => python;
   readonly contact = new Map<string, number>();
