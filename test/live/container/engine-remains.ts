@@ -1,13 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import {
-  existsSync,
-  readdirSync,
-  readFileSync,
-  rmdirSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, readdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -56,7 +48,8 @@ export function removeAll(mark: string): void {
   for (const part of parts) endContainers(mark, part);
   for (const name of namespacesOf(mark)) spawnSync('ip', ['netns', 'delete', name]);
   unmountBelow(folder);
-  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+  // Of ten thousands of files: Node's own way takes ten times as long.
+  execFileSync('rm', ['-rf', folder]);
 }
 
 /** What is still there of a run, in words; nothing after a good end. */
@@ -177,7 +170,8 @@ function bornAt(pid: number): string {
   return text.slice(text.lastIndexOf(')')).split(' ')[20] ?? '';
 }
 
-function runs(pid: number): boolean {
+/** Whether a process still does anything: one that only waits for its parent to look does not. */
+export function runs(pid: number): boolean {
   let text = '';
   attempt(() => {
     text = readFileSync(`/proc/${pid}/stat`, 'utf8');

@@ -1,9 +1,10 @@
 // time-limit: 120 s
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { DEFAULT_IMAGE } from '../../../live/agent/container/names.ts';
 import { testWithPart } from '../../skip.ts';
+import { runs } from './engine-remains.ts';
 import { missingEngines, startEngines, type TestEngine } from './engines.ts';
 
 /** A container that sleeps, made and started. */
@@ -25,8 +26,6 @@ function reaches(from: readonly string[], address: string, port: number): boolea
   return spawnSync(program!, words, { timeout: 5_000 }).status === 0;
 }
 
-const runs = (pid: number): boolean => spawnSync('test', ['-e', `/proc/${pid}`]).status === 0;
-
 testWithPart(
   test,
   missingEngines,
@@ -42,7 +41,6 @@ testWithPart(
       await two.container.pause();
 
       const [program, ...words] = [...second!.prefix, 'python3', '-m', 'http.server', '8000'];
-      const { spawn } = await import('node:child_process');
       const server = spawn(program!, words, { stdio: 'ignore' });
       const end = Date.now() + 10_000;
       while (!reaches([], second!.address, 8000)) assert.ok(Date.now() < end, 'no server');

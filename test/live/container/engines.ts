@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { closeSync, createReadStream, existsSync, mkdirSync, openSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Docker from 'dockerode';
 import { PROJECT_ROOT } from '../../skip.ts';
@@ -17,9 +17,9 @@ import {
   unmountBelow,
 } from './engine-remains.ts';
 
-const IMAGE_FILE = join(PROJECT_ROOT, '.cache', 'kernel-image.tar');
+/** The data root of an engine that has the image of kernels. */
+const READY = join(PROJECT_ROOT, '.cache', 'kernel-engine');
 const START_MS = 30_000;
-const LOAD_MS = 120_000;
 const PROGRAMS = ['dockerd', 'containerd', 'ip', 'nsenter'];
 const SEARCH = ['/usr/sbin', '/usr/bin', '/sbin', '/usr/local/sbin', '/usr/local/bin'];
 
@@ -30,7 +30,9 @@ function whyNone(): string {
   if (process.getuid?.() !== 0) return 'Docker Engines of the tests need root';
   const absent = PROGRAMS.find((name) => !SEARCH.some((path) => existsSync(join(path, name))));
   if (absent !== undefined) return `there is no ${absent} (Debian: docker.io, iproute2)`;
-  return existsSync(IMAGE_FILE) ? '' : '.cache/kernel-image.tar is not there (.ci/engine)';
+  return existsSync(join(READY, 'complete'))
+    ? ''
+    : '.cache/kernel-engine is not there (.ci/engine)';
 }
 
 function ip(...words: string[]): void {
@@ -111,13 +113,17 @@ export class TestEngine {
     }
   }
 
-  async load(file: string): Promise<void> {
-    const answer = await this.docker.loadImage(createReadStream(file), {
-      quiet: true,
-      abortSignal: AbortSignal.timeout(LOAD_MS),
-    });
-    answer.resume();
-    await new Promise((resolve, reject) => answer.on('end', resolve).on('error', reject));
+  /**
+   * Gives the engine the image of kernels before its first start. An engine never writes into the
+   * layers of an image, so that those are shared with the others as links where they can be.
+   */
+  takeImage(): void {
+    const [from, to] = [join(READY, 'data'), join(this.#home, 'data')];
+    mkdirSync(to, { recursive: true });
+    const linked = spawnSync('cp', ['-al', join(from, 'overlay2'), to]);
+    for (const part of readdirSync(from))
+      if (part !== 'overlay2' || linked.status !== 0)
+        execFileSync('cp', ['-a', join(from, part), to]);
   }
 
   /** Nothing reaches the machine any more, and it reaches nobody. */
@@ -134,6 +140,8 @@ export class TestEngine {
     killAll(pidsIn(this.#namespace));
     endContainers(this.#mark, this.#name);
     unmountBelow(this.#home);
+    // As /run is empty when a machine comes up again.
+    execFileSync('rm', ['-rf', join(this.#home, 'exec'), join(this.#home, 'pid')]);
     this.#child = undefined;
   }
 
@@ -183,8 +191,8 @@ export async function startEngines(count: number, image = true): Promise<TestEng
   try {
     connectHub(mark, `${network}.1`);
     for (const each of all) each.connect();
+    if (image) for (const each of all) each.takeImage();
     await Promise.all(all.map((each) => each.start()));
-    if (image) await Promise.all(all.map((each) => each.load(IMAGE_FILE)));
   } catch (error) {
     await stop();
     throw error;
