@@ -60,7 +60,7 @@ testWithPart(
       await two.container.remove({ force: true });
       kept = one.pid;
     } finally {
-      assert.equal(await engines.stop(), []);
+      assert.equal(engines.stop(), []);
     }
     assert.is(runs(kept), false);
     assert.not.match(execFileSync('ip', ['link'], { encoding: 'utf8' }), / nb[0-9a-f]{4}@/);

@@ -1,4 +1,4 @@
-import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, openSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -51,7 +51,6 @@ export class TestEngine {
   readonly #mark: string;
   readonly #name: string;
   readonly #home: string;
-  #child: ChildProcess | undefined;
 
   constructor(mark: string, name: string, address: string) {
     this.#mark = mark;
@@ -104,7 +103,6 @@ export class TestEngine {
     const child = spawn(program!, words, { stdio: ['ignore', log, log] });
     closeSync(log);
     child.on('error', () => undefined);
-    this.#child = child;
     const end = Date.now() + START_MS;
     while (!(await this.docker.ping().catch(() => undefined))) {
       if (child.exitCode !== null || Date.now() > end)
@@ -142,18 +140,6 @@ export class TestEngine {
     unmountBelow(this.#home);
     // As /run is empty when a machine comes up again.
     execFileSync('rm', ['-rf', join(this.#home, 'exec'), join(this.#home, 'pid')]);
-    this.#child = undefined;
-  }
-
-  /** Ends the engine as its owner would, so that it removes what it has made. */
-  async stop(): Promise<void> {
-    const child = this.#child;
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    const ended = new Promise((resolve) => child.once('exit', resolve));
-    const late = setTimeout(() => child.kill('SIGKILL'), 15_000);
-    child.kill('SIGTERM');
-    await ended;
-    clearTimeout(late);
   }
 }
 
@@ -165,7 +151,7 @@ export interface TestEngines {
   /** for files of the test, removed with the rest */
   readonly folder: string;
   /** Ends and removes everything; what could not be, in words. */
-  stop(): Promise<string[]>;
+  stop(): string[];
 }
 
 /** Starts engines, each with the image of kernels unless `image` says no. */
@@ -182,8 +168,7 @@ export async function startEngines(count: number, image = true): Promise<TestEng
     { length: count },
     (_, at) => new TestEngine(mark, `h${at + 1}`, `${network}.${11 + at}`),
   );
-  const stop = async (): Promise<string[]> => {
-    await Promise.all(all.map((each) => each.stop()));
+  const stop = (): string[] => {
     removeAll(mark);
     process.off('exit', onExit);
     return remainsOf(mark);
@@ -194,7 +179,7 @@ export async function startEngines(count: number, image = true): Promise<TestEng
     if (image) for (const each of all) each.takeImage();
     await Promise.all(all.map((each) => each.start()));
   } catch (error) {
-    await stop();
+    stop();
     throw error;
   }
   mkdirSync(join(folder, 'files'));
