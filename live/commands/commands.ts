@@ -12,6 +12,8 @@ import {
 } from '../../traces/command-line.ts';
 import { TRACE_FLAGS, WINDOW_FLAGS } from '../../traces/trace-flags.ts';
 import type { WriteRun } from '../replay/conclude.ts';
+import { DOCKER_FLAGS } from './docker-flags.ts';
+import { JOIN_FLAGS } from './join-flags.ts';
 import type { LoadPolicy } from './system-options.ts';
 
 /** What the live commands take from the folders above them. */
@@ -74,14 +76,15 @@ const HOST_FLAGS: OptionTable = {
 };
 
 /**
- * `nbos up | gateway | agent | status | hosts | kernels | migrate | recover | fault | token |
- * kernelspec | logs | output | shell | replay`.
+ * `nbos up | gateway | agent | keys | status | hosts | kernels | migrate | recover | fault | token |
+ * kernelspec | image | logs | output | shell | replay`.
  */
 export function addLiveCommands(program: Program, { writeRun, loadPolicy }: LiveParts): void {
   addServing(program, loadPolicy);
   addInspecting(program);
   addChanging(program);
   addKernelspecGroup(program);
+  addImageGroup(program);
   addReplay(program, writeRun);
 }
 
@@ -89,11 +92,12 @@ function addServing(program: Program, load: LoadPolicy): void {
   addCommand(
     program,
     'up',
-    'a gateway and hosts on this machine, kernels as plain processes',
+    'a gateway and hosts on this machine, kernels as plain processes or in containers',
     {
       hosts: count('hosts', 1, 'number of hosts (default 4, or as before)'),
       ...GATEWAY_FLAGS,
       ...HOST_FLAGS,
+      ...DOCKER_FLAGS,
       split: flag('gateway and each host as a process of its own'),
     },
     async (given) => (await import('./up-actions.ts')).serveAll(given, load),
@@ -102,18 +106,42 @@ function addServing(program: Program, load: LoadPolicy): void {
     program,
     'gateway',
     'a gateway alone; on a data directory in use before it takes up where that one left',
-    { ...GATEWAY_FLAGS, ...HOST_FLAGS, hosts: count('hosts', 1, 'number of hosts') },
+    {
+      ...GATEWAY_FLAGS,
+      ...HOST_FLAGS,
+      ...DOCKER_FLAGS,
+      hosts: count('hosts', 1, 'number of hosts; with --listen the most that may join (16)'),
+      listen: word('ADDRESS:PORT on which hosts of other machines join, with keys of nbos keys'),
+    },
     async (given) => (await import('./serve-actions.ts')).serveGateway(given, load),
   );
   addCommand(
     program,
     'agent',
-    'one host alone, for the gateway of the same data directory',
+    'one host alone, for the gateway of the same data directory or, with --join, elsewhere',
     {
-      host: word('id of the host, such as h1', { demandOption: true }),
+      host: word('id of the host, such as h1 (with --join: that of its keys)'),
       data: DATA,
+      ...JOIN_FLAGS,
+      'gpus-per-host': HOST_FLAGS['gpus-per-host']!,
+      python: HOST_FLAGS['python']!,
+      workspace: HOST_FLAGS['workspace']!,
+      store: HOST_FLAGS['store']!,
+      ...DOCKER_FLAGS,
     },
     async (given) => (await import('./serve-actions.ts')).serveAgent(given),
+  );
+  addCommand(
+    program,
+    'keys',
+    "on the gateway's machine: the keys with which hosts of other machines join",
+    {
+      data: DATA,
+      hosts: word('ids of hosts, joined by commas (without: the shared keys agents.keys only)'),
+      out: word('folder for the files ID.keys (default DATA/keys/hosts)'),
+      renew: flag('new keys for these hosts; their old ones are shut out'),
+    },
+    async (given) => (await import('./keys-actions.ts')).makeKeys(given),
   );
 }
 
@@ -268,6 +296,23 @@ function addKernelspecGroup(program: Program): void {
       { file: { type: 'string', describe: 'connection file', demandOption: true } },
     );
   });
+}
+
+function addImageGroup(program: Program): void {
+  addGroup(program, 'image', 'the image that kernels in containers run in', (group) =>
+    addCommand(
+      group,
+      'build',
+      'build it, unless the engine has it already',
+      {
+        engine: word('unix:///PATH or tcp://HOST:PORT (default: $DOCKER_HOST, else the usual one)'),
+        tag: word('name of the image (default notebookos/kernel:1)'),
+        base: word('image of Debian to begin from (default debian:bookworm-slim)'),
+        bootstrap: flag('make the base by debootstrap, where no registry can be reached (root)'),
+      },
+      async (given) => (await import('./image-actions.ts')).buildKernelImage(given),
+    ),
+  );
 }
 
 function addReplay(program: Program, writeRun: WriteRun): void {

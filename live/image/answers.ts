@@ -1,0 +1,52 @@
+import { NbosError } from '../../core/errors.ts';
+
+/** So many of the last lines of a build are shown when it fails. */
+const LAST_LINES = 12;
+
+/** One of the JSON objects in which an engine tells how a build or an import goes. */
+interface Progress {
+  stream?: string;
+  error?: string;
+}
+
+/**
+ * Reads what an engine says while it works, to its end. `onLine` gets each line for people. Rejects
+ * with `image-failed`, the last lines and `hint` when the engine reports a failure or goes away.
+ */
+export async function followAnswers(
+  answers: AsyncIterable<Buffer | string>,
+  what: string,
+  hint: string,
+  onLine: (line: string) => void,
+): Promise<void> {
+  const last: string[] = [];
+  const failed = (reason: string): NbosError =>
+    new NbosError('image-failed', [`${what}: ${reason}`, ...last].join('\n  '), hint);
+  let rest = '';
+  try {
+    for await (const chunk of answers) {
+      const pieces = (rest + chunk.toString()).split('\n');
+      rest = pieces.pop()!;
+      for (const piece of pieces) {
+        const { stream, error } = readProgress(piece);
+        if (error !== undefined) throw failed(error.trim());
+        for (const line of (stream ?? '').split('\n').filter((each) => each.trim() !== '')) {
+          last.push(line.trimEnd());
+          if (last.length > LAST_LINES) last.shift();
+          onLine(line.trimEnd());
+        }
+      }
+    }
+  } catch (error) {
+    throw error instanceof NbosError ? error : failed((error as Error).message);
+  }
+}
+
+function readProgress(line: string): Progress {
+  try {
+    const said: unknown = JSON.parse(line);
+    return typeof said === 'object' && said !== null ? (said as Progress) : {};
+  } catch {
+    return {};
+  }
+}
