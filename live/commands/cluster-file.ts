@@ -6,15 +6,29 @@ import type { PartialConfig } from '../../core/config/options.ts';
 import { NbosError } from '../../core/errors.ts';
 import { readJson } from '../../traces/config-file.ts';
 import { unwritable, writeWholeFile } from '../../traces/output-file.ts';
+import type { DockerSettings } from './docker-flags.ts';
+import { DOCKER_SHAPE } from './docker-options.ts';
 
 const CLUSTER_FORMAT = 1;
+
+/** A system that is open to hosts of other machines. */
+export interface Joins {
+  /** address on which agents are heard */
+  host: string;
+  /** most hosts at once */
+  most: number;
+  /** the most that one of them has */
+  gpusPerHost: number;
+}
 
 /** What the processes of one system must agree on: DATA/cluster.json. Times and secrets are not. */
 export interface ClusterFile {
   v: 1;
   http: { host: string; port: number };
-  /** TCP port of 127.0.0.1 on which the gateway hears agents */
+  /** TCP port on which the gateway hears agents */
   linkPort: number;
+  /** of a system that hosts of other machines join; left out: only those of `hosts`, on this one */
+  joins?: Joins;
   hosts: { id: string; gpus: number }[];
   /** name, or absolute path of a file */
   policy: string;
@@ -28,6 +42,8 @@ export interface ClusterFile {
   /** URL of the store of state; '' for a folder of the data directory, 'none' for none */
   store: string;
   enableFaults: boolean;
+  /** how kernels run in containers; left out: they are processes */
+  docker?: DockerSettings;
 }
 
 const HOST = z.strictObject({
@@ -38,7 +54,10 @@ const CLUSTER = z.object({
   v: z.int(),
   http: z.object({ host: z.string(), port: z.int().min(0).max(65_535) }),
   linkPort: z.int().min(1).max(65_535),
-  hosts: z.array(HOST).min(1),
+  joins: z
+    .object({ host: z.string().min(1), most: z.int().min(1), gpusPerHost: z.int().min(0) })
+    .optional(),
+  hosts: z.array(HOST),
   policy: z.string().min(1),
   config: z.record(z.string(), z.unknown()),
   python: z.string(),
@@ -46,6 +65,7 @@ const CLUSTER = z.object({
   workspace: z.string(),
   store: z.string().default(''),
   enableFaults: z.boolean(),
+  docker: DOCKER_SHAPE.optional(),
 });
 
 /** --data, else ${XDG_DATA_HOME:-~/.local/share}/nbos; absolute. */

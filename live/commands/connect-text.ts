@@ -7,15 +7,20 @@ export interface Connectable {
   policy: string;
   replicas: number;
   data: string;
+  /** where hosts of other machines join; '' or left out: nowhere */
+  joins?: string;
 }
 
 /** The exact commands by which clients connect. */
-export function connectText({ url, token, hosts, policy, replicas, data }: Connectable): string {
+export function connectText(system: Connectable): string {
+  const { url, token, hosts, policy, replicas, data, joins = '' } = system;
   const gpus = Math.max(0, ...hosts.map((host) => host.gpus));
   const secret = `${url}/t/${pathSecret(token)}`;
+  const joining = `hosts join with: nbos agent --join ${joins} --keys ID.keys`;
   return [
     `${counted(hosts.length, 'host')} with ${counted(gpus, 'GPU')} each, policy ${policy}, ` +
       `${counted(replicas, 'replica')} a kernel; data in ${data}`,
+    ...(joins === '' ? [] : [joining]),
     '',
     'JupyterLab or Notebook on this machine:',
     `  JUPYTER_GATEWAY_AUTH_TOKEN=${token} jupyter lab --gateway-url=${url}`,

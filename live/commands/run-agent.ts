@@ -15,6 +15,7 @@ import { replicaOpener } from '../agent/open-replica.ts';
 import { AllowList, allow, keyPair, publicKeyOf } from '../wire/keys.ts';
 import type { Nearby } from '../wire/nearby.ts';
 import type { ClusterFile } from './cluster-file.ts';
+import { containersOf } from './docker-options.ts';
 import { kernelStoreOf } from './system-options.ts';
 
 export interface AgentPlace {
@@ -38,23 +39,35 @@ export async function runAgent(place: AgentPlace): Promise<Agent> {
   const keys = await keyPair(keysFolder, host.id);
   await allow(keysFolder, host.id, keys.publicKey);
   const endpoint = `tcp://127.0.0.1:${cluster.linkPort}`;
+  const gateway = { endpoint, key: await publicKeyOf(keysFolder, 'gateway') };
   return startAgent({
     host: host.id,
     folder: join(data, 'hosts', host.id),
     runtimeDir: runtimeFolder(data),
-    gateway: { endpoint, key: await publicKeyOf(keysFolder, 'gateway') },
+    gateway,
     keys,
     nearby: place.nearby,
     allowed: new AllowList(keysFolder),
     capacity: capacityOf(host.gpus),
-    runtimes: place.runtimes ?? (await processesOf(place)),
+    runtimes: place.runtimes ?? (await runtimesOf(place, gateway.key)),
     openReplica: replicaOpener(),
     store: await kernelStoreOf(data, cluster),
     log,
   });
 }
 
-async function processesOf({ cluster, log }: AgentPlace): Promise<ProcessFactory> {
+function runtimesOf(place: AgentPlace, gateway: string): Promise<RuntimeFactory> {
+  const { cluster, host, log } = place;
+  const { docker, workspace } = cluster;
+  if (docker === undefined) return processesOf(cluster, log);
+  return containersOf({ docker, workspace, host: host.id, gateway, gpus: undefined, log });
+}
+
+/** Kernels as processes of this machine. @throws NbosError python-missing */
+export async function processesOf(
+  cluster: Pick<ClusterFile, 'workspace' | 'python'>,
+  log: Logger,
+): Promise<ProcessFactory> {
   const { workspace } = cluster;
   const python = await findPython({ python: cluster.python, outer: process.env, cwd: workspace });
   return new ProcessFactory({
@@ -68,7 +81,7 @@ async function processesOf({ cluster, log }: AgentPlace): Promise<ProcessFactory
 }
 
 /** What a host has beside its GPUs is pretended, as in simulations. */
-function capacityOf(gpus: number): Capacity {
+export function capacityOf(gpus: number): Capacity {
   const [type] = hostTypesOf(resolveConfig({ gpusPerHost: gpus }));
   const { cpuMillis, memoryMb, vramMb } = type!;
   return { gpus, cpuMillis, memoryMb, vramMb };

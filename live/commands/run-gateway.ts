@@ -3,12 +3,13 @@ import type { Logger } from 'pino';
 import { NbosError } from '../../core/errors.ts';
 import { type Arguments, textOf } from '../../traces/command-line.ts';
 import { findKernelSpecs, type InstalledSpecs } from '../agent/kernel/kernelspecs.ts';
-import { findPython, type Interpreter, pythonsBeside } from '../agent/kernel/python.ts';
+import { findPython, pythonsBeside } from '../agent/kernel/python.ts';
 import { startGateway } from '../gateway/gateway.ts';
 import type { Nearby } from '../wire/nearby.ts';
 import { type ClusterFile, dataFolder, writeCluster } from './cluster-file.ts';
 import { connectText } from './connect-text.ts';
 import { lockData } from './data-lock.ts';
+import { containerSpecs } from './docker-options.ts';
 import { openLog } from './log.ts';
 import { announceRunning } from './running.ts';
 import { describedCluster, describedTls, type LoadPolicy, liveConfig } from './system-options.ts';
@@ -38,15 +39,14 @@ export async function runGateway(
   const described = await describedCluster(given, data);
   const { policy, config } = await liveConfig(described, load);
   const tls = describedTls(given);
-  const python = await findPython({
-    python: described.python,
-    outer: process.env,
-    cwd: described.workspace,
-  });
+  const { find, python } = await specsOf(described, data);
   const unlock = await lockData(data);
+  let cluster = described;
   try {
     const log = openLog(data, 'gateway', true);
-    const specs = await kernelspecs(described, () => findSpecs(python, described), log);
+    const { joins } = described;
+    let isWritten = false;
+    const specs = await kernelspecs(described, find, log);
     const gateway = await startGateway({
       data,
       http: {
@@ -55,6 +55,13 @@ export async function runGateway(
         behindProxy: given['behind-proxy'] === true,
       },
       linkPort: described.linkPort,
+      ...(joins === undefined ? {} : { linkHost: joins.host, mostHosts: joins.most }),
+      // Those that joined are waited for after a restart.
+      onJoined: (id) => {
+        const host = { id, gpus: joins?.gpusPerHost ?? 0 };
+        cluster = { ...cluster, hosts: [...cluster.hosts, host] };
+        if (isWritten) rewrite(data, cluster, log);
+      },
       hosts: described.hosts.map(({ id }) => id),
       policy,
       policyName: described.policy,
@@ -68,15 +75,17 @@ export async function runGateway(
       log,
     });
     const { url, port, token } = gateway;
-    const cluster = { ...described, python: python.path, http: { ...described.http, port } };
+    cluster = { ...cluster, python, http: { ...described.http, port } };
     writeCluster(data, cluster);
+    isWritten = true;
     const startedAt = Date.now();
     const withdraw = announceRunning({ v: 1, url, token, pid: process.pid, data, startedAt });
     const { hosts, policy: policyName } = cluster;
     const { replicas } = config;
+    const joinsAt = joins === undefined ? '' : `tcp://${joins.host}:${gateway.linkPort}`;
     return {
       ...{ url, token, data, cluster, log },
-      text: connectText({ url, token, hosts, policy: policyName, replicas, data }),
+      text: connectText({ url, token, hosts, policy: policyName, replicas, data, joins: joinsAt }),
       close: async (drain) => {
         withdraw();
         await gateway.close(drain);
@@ -89,9 +98,26 @@ export async function runGateway(
   }
 }
 
-async function findSpecs(python: Interpreter, { workspace }: ClusterFile): Promise<InstalledSpecs> {
-  const beside = await pythonsBeside(workspace, process.env);
-  return findKernelSpecs(python, process.env, beside);
+/** A host that is not remembered is only waited for a moment less when the gateway starts again. */
+function rewrite(data: string, cluster: ClusterFile, log: Logger): void {
+  try {
+    writeCluster(data, cluster);
+  } catch (error) {
+    log.warn({ err: error }, 'a host that joined could not be written down');
+  }
+}
+
+/** Where kernels' specs come from, and the Python of this machine; '' when the image has it. */
+async function specsOf(
+  { docker, python: wanted, workspace }: ClusterFile,
+  data: string,
+): Promise<{ find: () => Promise<InstalledSpecs>; python: string }> {
+  if (docker !== undefined)
+    return { find: () => Promise.resolve(containerSpecs(data)), python: wanted };
+  const python = await findPython({ python: wanted, outer: process.env, cwd: workspace });
+  const find = async (): Promise<InstalledSpecs> =>
+    findKernelSpecs(python, process.env, await pythonsBeside(workspace, process.env));
+  return { find, python: python.path };
 }
 
 /** Kernelspecs of this machine; --kernel-spec says which one clients get that name none. */

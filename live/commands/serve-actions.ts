@@ -1,17 +1,14 @@
 import { NbosError } from '../../core/errors.ts';
-import {
-  type Arguments,
-  demandedText,
-  interruption,
-  isSet,
-  textOf,
-} from '../../traces/command-line.ts';
+import { type Arguments, demandedText, isSet, textOf } from '../../traces/command-line.ts';
 import { endWithParent } from './children.ts';
 import { dataFolder, knownCluster } from './cluster-file.ts';
+import { joinSystem } from './join-actions.ts';
+import { JOIN_OPTIONS } from './join-flags.ts';
 import { openLog } from './log.ts';
 import { runAgent } from './run-agent.ts';
 import { runGateway } from './run-gateway.ts';
 import type { LoadPolicy } from './system-options.ts';
+import { untilInterrupted } from './until-interrupted.ts';
 
 /** `nbos gateway`: serves until Ctrl-C; kernels stay with their agents. */
 export async function serveGateway(given: Arguments, load: LoadPolicy): Promise<void> {
@@ -27,6 +24,13 @@ export async function serveGateway(given: Arguments, load: LoadPolicy): Promise<
 /** `nbos agent`: one host of the system in a data directory, until Ctrl-C. */
 export async function serveAgent(given: Arguments): Promise<void> {
   endWithParent();
+  if (given['join'] !== undefined) {
+    await joinSystem(given);
+    return;
+  }
+  const idle = JOIN_OPTIONS.find((name) => given[name] !== undefined);
+  if (idle !== undefined)
+    throw new NbosError('usage', `--${idle} is for a host that joins from another machine: --join`);
   const data = dataFolder(textOf(given, 'data'));
   const cluster = knownCluster(data);
   const id = demandedText(given, 'host');
@@ -43,16 +47,4 @@ export async function serveAgent(given: Arguments): Promise<void> {
   await untilInterrupted();
   await agent.close();
   process.exit(0);
-}
-
-/** Ctrl-C and SIGTERM: the program hears both. */
-export function untilInterrupted(): Promise<void> {
-  const { signal } = interruption;
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-    // Nothing else may be left that keeps the program alive, and it must stay.
-    const alive = setInterval(() => undefined, 1 << 30);
-    signal.addEventListener('abort', () => clearInterval(alive), { once: true });
-  });
 }

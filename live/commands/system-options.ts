@@ -9,8 +9,9 @@ import { parseSettings, readConfigFile } from '../../traces/config-file.ts';
 import { CheckedStore } from '../stores/checked-store.ts';
 import { KernelStore } from '../stores/kernel-store.ts';
 import { absoluteStore, openStore } from '../stores/open-store.ts';
-import { sealOf } from '../stores/seal.ts';
+import { type Seal, sealOf } from '../stores/seal.ts';
 import { type ClusterFile, readCluster } from './cluster-file.ts';
+import { describedDocker } from './docker-options.ts';
 
 /**
  * Loads a policy by name or path and layers options over its defaults; checks the whole. Given to
@@ -23,6 +24,8 @@ export type LoadPolicy = (
 
 const DEFAULT_HOSTS = 4;
 const REPLICAS = 3;
+/** Of hosts that join: beyond this --hosts is needed. */
+const MOST_HOSTS = 16;
 const NO_STORE = 'none';
 
 /**
@@ -32,9 +35,11 @@ const NO_STORE = 'none';
  */
 export async function describedCluster(given: Arguments, data: string): Promise<ClusterFile> {
   const before = readCluster(data);
-  const hosts = describedHosts(given, before);
+  const link = await describedLink(given, before);
+  const hosts = link.joins === undefined ? describedHosts(given, before) : (before?.hosts ?? []);
   const policy = policyPath(textOf(given, 'policy') ?? before?.policy ?? 'notebookos');
   const python = textOf(given, 'python') ?? before?.python ?? '';
+  const docker = describedDocker(given, before?.docker);
   const workspace = textOf(given, 'workspace') ?? before?.workspace ?? process.cwd();
   return {
     v: 1,
@@ -42,7 +47,7 @@ export async function describedCluster(given: Arguments, data: string): Promise<
       host: textOf(given, 'host') ?? before?.http.host ?? '127.0.0.1',
       port: numberOf(given, 'port') ?? before?.http.port ?? 0,
     },
-    linkPort: before?.linkPort ?? (await freePort()),
+    ...link,
     hosts,
     policy,
     config: { ...before?.config, ...describedConfig(given) },
@@ -51,11 +56,35 @@ export async function describedCluster(given: Arguments, data: string): Promise<
     workspace: resolve(workspace),
     store: describedStore(textOf(given, 'store')) ?? before?.store ?? '',
     enableFaults: isSet(given, 'enable-faults') || (before?.enableFaults ?? false),
+    ...(docker === undefined ? {} : { docker }),
   };
 }
 
+/** Where agents are heard: --listen opens the system to other machines. */
+async function describedLink(
+  given: Arguments,
+  before: ClusterFile | undefined,
+): Promise<Pick<ClusterFile, 'joins' | 'linkPort'>> {
+  const listen = textOf(given, 'listen');
+  const at = listen === undefined ? undefined : addressOf('listen', listen);
+  const host = at?.host ?? before?.joins?.host;
+  const linkPort = at?.port ?? before?.linkPort ?? (await freePort());
+  if (host === undefined) return { linkPort };
+  const most = numberOf(given, 'hosts') ?? before?.joins?.most ?? MOST_HOSTS;
+  const gpusPerHost = numberOf(given, 'gpus-per-host') ?? before?.joins?.gpusPerHost ?? 0;
+  return { linkPort, joins: { host, most, gpusPerHost } };
+}
+
+/** "HOST:PORT". @throws NbosError usage, which names the option */
+export function addressOf(option: string, text: string): { host: string; port: number } {
+  const [, host = '', digits = ''] = /^([\w.-]+):(\d+)$/.exec(text) ?? [];
+  const port = Number(digits);
+  if (host !== '' && port >= 1 && port <= 65_535) return { host, port };
+  throw new NbosError('usage', `--${option}: expected ADDRESS:PORT, found "${text}"`);
+}
+
 /** Checked as far as that goes without asking it. @throws NbosError config-bad-value */
-function describedStore(given: string | undefined): string | undefined {
+export function describedStore(given: string | undefined): string | undefined {
   if (given === undefined || given === NO_STORE) return given;
   const url = absoluteStore(given);
   openStore(url);
@@ -70,9 +99,13 @@ export async function kernelStoreOf(
   data: string,
   { store }: ClusterFile,
 ): Promise<KernelStore | undefined> {
-  if (store === NO_STORE) return undefined;
   const url = store === '' ? `file:${join(data, 'store')}` : store;
-  return new KernelStore(new CheckedStore(openStore(url)), await sealOf(join(data, 'keys')));
+  return kernelStoreAt(url, await sealOf(join(data, 'keys')));
+}
+
+/** The same for a host that joined, which has the seal with its keys. */
+export function kernelStoreAt(url: string, seal: Seal): KernelStore | undefined {
+  return url === NO_STORE ? undefined : new KernelStore(new CheckedStore(openStore(url)), seal);
 }
 
 function describedHosts(given: Arguments, before: ClusterFile | undefined): ClusterFile['hosts'] {
@@ -107,18 +140,19 @@ export async function liveConfig(
   cluster: ClusterFile,
   load: LoadPolicy,
 ): Promise<{ policy: Policy; config: Config }> {
-  const { policy: name, hosts, config: given } = cluster;
-  const gpusPerHost = Math.max(...hosts.map(({ gpus }) => gpus));
+  const { policy: name, hosts, config: given, joins } = cluster;
+  const count = Math.max(joins?.most ?? 1, hosts.length);
+  const gpusPerHost = joins?.gpusPerHost ?? Math.max(...hosts.map(({ gpus }) => gpus));
   const { policy } = await load(name, []);
-  const most = policy.container === 'session' ? hosts.length : 1;
+  const most = policy.container === 'session' ? count : 1;
   const standard = policy.replicated && most >= REPLICAS ? REPLICAS : 1;
-  const here: PartialConfig = { fixed: true, hosts: hosts.length, gpusPerHost };
+  const here: PartialConfig = { fixed: true, hosts: count, gpusPerHost };
   const loaded = await load(name, [{ replicas: standard }, given, here]);
   const { replicas } = loaded.config;
-  if (replicas <= hosts.length) return loaded;
+  if (replicas <= count) return loaded;
   throw new NbosError(
     'config-bad-value',
-    `${replicas} replicas of a kernel need as many hosts, and there are ${hosts.length}`,
+    `${replicas} replicas of a kernel need as many hosts, and there are ${count}`,
     'Raise --hosts or lower --replicas.',
   );
 }

@@ -12,12 +12,13 @@ import { AdminClient } from './admin-client.ts';
 import { type Child, startChild } from './children.ts';
 import { dataFolder, knownCluster } from './cluster-file.ts';
 import { connectText } from './connect-text.ts';
+import { DOCKER_FLAGS } from './docker-flags.ts';
 import { openLog } from './log.ts';
 import { runAgent } from './run-agent.ts';
 import { runGateway } from './run-gateway.ts';
 import { findSystem } from './running.ts';
-import { untilInterrupted } from './serve-actions.ts';
 import { type LoadPolicy, liveConfig } from './system-options.ts';
+import { untilInterrupted } from './until-interrupted.ts';
 
 /** Time for a process to start, and for hosts to say hello. */
 const START_MS = 60_000;
@@ -105,8 +106,10 @@ const PASSED_WORDS = [
   'python',
   'kernel-spec',
   'workspace',
+  'store',
   'tls-cert',
   'tls-key',
+  ...Object.keys(DOCKER_FLAGS),
 ];
 const PASSED_FLAGS = ['enable-faults', 'behind-proxy', 'quiet'];
 
@@ -114,7 +117,9 @@ const PASSED_FLAGS = ['enable-faults', 'behind-proxy', 'quiet'];
 function passedOn(given: Arguments): string[] {
   const words = PASSED_WORDS.flatMap((name) => {
     const text = textOf(given, name);
-    return text === undefined ? [] : [`--${name}`, text];
+    if (text === undefined) return [];
+    // --docker may be alone.
+    return text === '' ? [`--${name}`] : [`--${name}`, text];
   });
   const flags = PASSED_FLAGS.filter((name) => isSet(given, name)).map((name) => `--${name}`);
   const settings = (given['set'] as string[] | undefined) ?? [];

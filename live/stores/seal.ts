@@ -47,15 +47,20 @@ export class Seal {
   }
 }
 
-/**
- * The seal of a system, FOLDER/store.json, made when it is not there. Whoever is to read the
- * system's tables elsewhere needs this file. @throws NbosError key-invalid
- */
+/** The seal of a system; see sealKeyOf. */
 export async function sealOf(folder: string): Promise<Seal> {
+  return new Seal(Buffer.from(await sealKeyOf(folder), 'hex'));
+}
+
+/**
+ * The key of a system's seal, hex, in FOLDER/store.json, made when it is not there. Whoever is to
+ * read the system's tables elsewhere needs it. @throws NbosError key-invalid
+ */
+export async function sealKeyOf(folder: string): Promise<string> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const path = join(folder, 'store.json');
   const known = await readFile(path, 'utf8').catch(() => undefined);
-  if (known !== undefined) return new Seal(keyIn(path, known));
+  if (known !== undefined) return keyIn(path, known);
   const part = `${path}.${process.pid}-${randomBytes(4).toString('hex')}`;
   const text = JSON.stringify({ v: FORMAT, key: randomBytes(32).toString('hex') });
   await writeFile(part, `${text}\n`, { mode: 0o600, flush: true });
@@ -64,13 +69,13 @@ export async function sealOf(folder: string): Promise<Seal> {
     if (error.code !== 'EEXIST') throw error;
   });
   await rm(part, { force: true });
-  return new Seal(keyIn(path, await readFile(path, 'utf8')));
+  return keyIn(path, await readFile(path, 'utf8'));
 }
 
-function keyIn(path: string, text: string): Buffer {
+function keyIn(path: string, text: string): string {
   try {
     const { v, key } = JSON.parse(text);
-    if (v === FORMAT && typeof key === 'string' && KEY.test(key)) return Buffer.from(key, 'hex');
+    if (v === FORMAT && typeof key === 'string' && KEY.test(key)) return key;
   } catch {
     // As one of a wrong shape.
   }

@@ -32,7 +32,7 @@ export async function keyPair(folder: string, name: string): Promise<KeyPair> {
   await writeFirst(path, `${JSON.stringify({ v: KEY_FORMAT, ...curveKeyPair() })}\n`);
   // Another process may have made it meanwhile: what is there now is what all use.
   const pair = parsePair(path, await readFile(path, 'utf8'));
-  await writeWhole(join(folder, `${name}.pub`), `${pair.publicKey}\n`);
+  await writeSecret(join(folder, `${name}.pub`), `${pair.publicKey}\n`);
   return pair;
 }
 
@@ -54,7 +54,7 @@ export async function publicKeyOf(folder: string, name: string): Promise<string>
 export async function allow(folder: string, name: string, publicKey: string): Promise<void> {
   assertName(name);
   await mkdir(join(folder, 'allowed'), { recursive: true, mode: 0o700 });
-  await writeWhole(join(folder, 'allowed', name), `${publicKey}\n`);
+  await writeSecret(join(folder, 'allowed', name), `${publicKey}\n`);
 }
 
 /** Shuts a key out from now on; links that it has already are not cut. */
@@ -159,7 +159,8 @@ async function writeFirst(path: string, text: string): Promise<void> {
 
 let written = 0;
 
-async function writeWhole(path: string, text: string): Promise<void> {
+/** Writes a whole file that only its owner can read. */
+export async function writeSecret(path: string, text: string): Promise<void> {
   const temporary = `${path}.${process.pid}-${++written}.tmp`;
   await writeFile(temporary, text, { mode: 0o600 });
   await chmod(temporary, 0o600);
