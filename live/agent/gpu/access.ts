@@ -30,7 +30,7 @@ export interface GpuAccess {
   readonly reason: string;
   /** What containers need at their creation; `engineVersion` as the engine tells it, '' unknown. */
   creation(engineVersion?: string): GpuCreation;
-  /** Takes all devices from a container that has just started: none of its code has run yet. */
+  /** Takes all devices from a container that has just started: no cell has run in it yet. */
   started(container: GpuUser): Promise<void>;
   /** Before a cell runs: these devices can be opened. Rejects `gpu-lease-failed`. */
   lease(container: GpuUser, devices: readonly number[]): Promise<void>;

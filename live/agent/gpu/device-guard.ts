@@ -64,8 +64,15 @@ export class DeviceGuard {
   }
 
   async #open(kernel: string, pid: number, ids: readonly number[]): Promise<void> {
-    this.#pids.set(kernel, pid);
+    await this.#seen(kernel, pid);
     await this.#access?.lease({ id: kernel, pid }, ids);
+  }
+
+  /** A process is seen while it starts: none of the user's code has run in it. */
+  async #seen(kernel: string, pid: number): Promise<void> {
+    if (this.#pids.get(kernel) === pid) return;
+    this.#pids.set(kernel, pid);
+    await this.#access?.started({ id: kernel, pid });
   }
 
   #close(kernel: string, ids: readonly number[]): void {
@@ -86,7 +93,10 @@ export class DeviceGuard {
   #watch(kernel: string, pid: number, now: number): void {
     if (this.#access === undefined) return;
     if (pid === 0) this.#pids.delete(kernel);
-    else this.#pids.set(kernel, pid);
+    else
+      this.#seen(kernel, pid).catch((error: unknown) =>
+        this.#log.warn({ kernel, err: error }, 'devices were not taken from a new process'),
+      );
     if (this.#looking || now < this.#lookAt) return;
     this.#looking = true;
     this.look()
