@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { rm } from 'node:fs/promises';
-import { NbosError } from '../../../core/errors.ts';
+import { type ErrorCode, NbosError } from '../../../core/errors.ts';
 import { parseObject, readField } from '../../jupyter/fields.ts';
 import { messageOf, newHeader } from '../../jupyter/headers.ts';
 import type { JupyterMessage } from '../../jupyter/message.ts';
@@ -80,6 +80,16 @@ const MAX_NUDGE_MS = 500;
 const QUIET_MS = 20;
 const MAX_DRAIN_MS = 250;
 
+/** Errors that say where and why as they are. */
+const TELLING: ReadonlySet<ErrorCode> = new Set([
+  'kernel-failed',
+  'path-too-long',
+  'engine-absent',
+  'engine-denied',
+  'engine-failed',
+  'image-missing',
+]);
+
 interface Waiting {
   resolve(message: JupyterMessage): void;
   reject(error: Error): void;
@@ -147,7 +157,7 @@ export class BareKernel {
       if (this.#options.python) await this.#inject(this.#process);
     } catch (error) {
       await this.kill();
-      throw failed(error, argv[0]!);
+      throw failed(error, argv[0]!, place.advice);
     }
   }
 
@@ -342,16 +352,8 @@ export function died(exit: string): NbosError {
   return new NbosError('kernel-died', `The kernel process has ended: ${exit}`);
 }
 
-function failed(error: unknown, program: string): NbosError {
-  if (
-    error instanceof NbosError &&
-    (error.code === 'kernel-failed' || error.code === 'path-too-long')
-  )
-    return error;
+function failed(error: unknown, program: string, advice: string): NbosError {
+  if (error instanceof NbosError && TELLING.has(error.code)) return error;
   const reason = error instanceof Error ? error.message : String(error);
-  return new NbosError(
-    'kernel-failed',
-    `${program}: ${reason}`,
-    'Run its command by hand to see what keeps it, or choose another interpreter with --python.',
-  );
+  return new NbosError('kernel-failed', `${program}: ${reason}`, advice);
 }

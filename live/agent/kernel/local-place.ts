@@ -11,6 +11,8 @@ export function localPlace(host: LaunchHost): KernelPlace {
     start: (options) => KernelProcess.start(options),
     canPrioritize,
     pausesPooled: false,
+    advice:
+      'Run its command by hand to see what keeps it, or choose another interpreter with --python.',
     endLeftovers,
   };
 }

@@ -143,7 +143,8 @@ const GIT_IGNORE = `# Made by NotebookOS: packages that notebooks of this folder
 *
 `;
 
-function writeIgnored(folder: string): Promise<void> {
+/** Keeps what lies in a workspace for us out of the user's version control. */
+export function writeIgnored(folder: string): Promise<void> {
   return writeOnce(join(folder, '.gitignore'), GIT_IGNORE);
 }
 

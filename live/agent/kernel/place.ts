@@ -23,6 +23,8 @@ export interface KernelPlace {
   canPrioritize(): Promise<boolean>;
   /** Whether processes stand still while they wait for a kernel. */
   readonly pausesPooled: boolean;
+  /** what to do about a kernel that does not start */
+  readonly advice: string;
   /** Ends what an agent before this one left; `root` holds one directory a process. */
   endLeftovers(root: string): Promise<readonly number[]>;
 }

@@ -2,13 +2,7 @@ import { BareKernel, KERNEL_LIMITS } from './bare-kernel.ts';
 import type { LaunchHost } from './launch.ts';
 import { localPlace } from './local-place.ts';
 import { ProcessRuntime, type RuntimeHost } from './process-runtime.ts';
-import type {
-  KernelRuntime,
-  PooledKernel,
-  PooledOptions,
-  RuntimeFactory,
-  RuntimeOptions,
-} from './runtime.ts';
+import type { PooledKernel, PooledOptions, RuntimeFactory, RuntimeOptions } from './runtime.ts';
 
 /** Makes kernels in a place, and keeps those that were started ahead apart. */
 export class KernelFactory implements RuntimeFactory {
@@ -18,7 +12,7 @@ export class KernelFactory implements RuntimeFactory {
     this.#host = host;
   }
 
-  make(options: RuntimeOptions, pooled?: PooledKernel): KernelRuntime {
+  make(options: RuntimeOptions, pooled?: PooledKernel): ProcessRuntime {
     const fits = pooled instanceof PooledProcess && pooled.fits(options);
     if (pooled !== undefined && !fits) void pooled.stop();
     return new ProcessRuntime(options, this.#host, fits ? pooled.take() : undefined);
@@ -64,11 +58,16 @@ class PooledProcess implements PooledKernel {
     this.pooled = options.pooled;
     this.#options = options;
     this.#kernel = kernel;
-    kernel.handlers = { ...kernel.handlers, exit: (exit) => this.onDeath(exit) };
+    kernel.handlers = { ...kernel.handlers, exit: (exit) => this.#ended(exit) };
   }
 
   get pid(): number {
     return this.#kernel?.pid ?? 0;
+  }
+
+  #ended(exit: string): void {
+    this.onDeath(exit);
+    void this.#kernel?.kill();
   }
 
   /** Its command, and what a process cannot change after its start, are those of the kernel. */

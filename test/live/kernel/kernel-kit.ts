@@ -3,9 +3,15 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { localPlace } from '../../../live/agent/kernel/local-place.ts';
-import { ProcessRuntime, type RuntimeHost } from '../../../live/agent/kernel/process-runtime.ts';
+import type { ProcessRuntime, RuntimeHost } from '../../../live/agent/kernel/process-runtime.ts';
+import { KernelFactory } from '../../../live/agent/kernel/processes.ts';
 import { findPython, type Interpreter } from '../../../live/agent/kernel/python.ts';
-import type { CellResult, CellRun, RuntimeOptions } from '../../../live/agent/kernel/runtime.ts';
+import type {
+  CellResult,
+  CellRun,
+  PooledKernel,
+  RuntimeOptions,
+} from '../../../live/agent/kernel/runtime.ts';
 import { messageOf, newHeader } from '../../../live/jupyter/headers.ts';
 import type { JupyterMessage } from '../../../live/jupyter/message.ts';
 import type { KernelMeta } from '../../../live/log/entries.ts';
@@ -81,6 +87,8 @@ export class TestKernel {
     meta: Partial<KernelMeta> = {},
     options: Partial<RuntimeOptions> = {},
     workspace = this.folder,
+    factory = new KernelFactory(quietHost(workspace)),
+    pooled?: PooledKernel,
   ) {
     this.options = {
       meta: metaOf(this.folder, meta),
@@ -90,7 +98,7 @@ export class TestKernel {
       orphanMs: 15_000,
       ...options,
     };
-    this.runtime = new ProcessRuntime(this.options, quietHost(workspace));
+    this.runtime = factory.make(this.options, pooled);
     this.runtime.onMessage = (channel, message) => this.messages.push(seen(channel, message));
     this.runtime.onDeath = (exit) => {
       this.exit = exit;

@@ -1,0 +1,49 @@
+import type Docker from 'dockerode';
+import { diagnoseExit } from '../../doctor/exit-diagnosis.ts';
+import { type Engine, statusOf } from './engine.ts';
+
+const ASK_MS = 5_000;
+const TAIL_LINES = 5;
+const TAIL_CHARACTERS = 1000;
+/** One piece of a container's log: stream, three zeros, length; then the text. */
+const PIECE_HEAD_BYTES = 8;
+
+/** One clause on how a container ended, with the last lines of its log. */
+export async function exitOf(
+  engine: Engine,
+  container: Docker.Container,
+  code: number,
+  memoryMb: number,
+): Promise<string> {
+  const what = 'the end of a container';
+  let outOfMemory = false;
+  try {
+    const found = await engine.ask(what, () => container.inspect(), { ms: ASK_MS });
+    outOfMemory = found.State.OOMKilled && code === 137;
+  } catch (error) {
+    if (statusOf(error) === 404) return 'its container was removed from outside';
+  }
+  const words = await engine.ask(what, () => lastLines(container), { ms: ASK_MS }).catch(() => '');
+  const { cause } = diagnoseExit({ code, outOfMemory, words });
+  const how = outOfMemory ? `${cause} (${memoryMb} MB)` : cause;
+  return words === '' ? how : `${how}; its last words: ${words}`;
+}
+
+async function lastLines(container: Docker.Container): Promise<string> {
+  const log = await container.logs({ stdout: true, stderr: true, tail: TAIL_LINES });
+  const lines = textOf(log as unknown as Buffer).split('\n');
+  const words = lines.map((line) => line.trim()).filter((line) => line !== '');
+  return words.slice(-TAIL_LINES).join(' | ').slice(-TAIL_CHARACTERS);
+}
+
+/** The text of a log that comes in pieces of both streams. */
+export function textOf(log: Buffer): string {
+  let text = '';
+  for (let at = 0; at + PIECE_HEAD_BYTES <= log.length; ) {
+    const length = log.readUInt32BE(at + 4);
+    at += PIECE_HEAD_BYTES;
+    text += log.toString('utf8', at, at + length);
+    at += length;
+  }
+  return text;
+}

@@ -1,0 +1,253 @@
+import type Docker from 'dockerode';
+import { describeExit } from '../../doctor/exit-diagnosis.ts';
+import type { GpuAccess } from '../gpu/access.ts';
+import type { Log } from '../kernel/bare-kernel.ts';
+import type { ProcessOptions, StartedProcess, StateFolders } from '../kernel/place.ts';
+import { startTime } from '../kernel/process.ts';
+import { exitOf } from './container-exit.ts';
+import { SHARES } from './container-request.ts';
+import { type Engine, statusOf } from './engine.ts';
+import type { StateShare } from './state-share.ts';
+
+/** A signal, a pause: what an engine does in milliseconds. */
+const QUICK_MS = 5_000;
+/** An engine restarts within this time; what it ran may live on. */
+const ENGINE_GONE_MS = 15_000;
+const RETRY_MS = 500;
+/** A container that was told to end and does not, ms. */
+const END_MS = 20_000;
+
+export interface ContainerParts {
+  engine: Engine;
+  id: string;
+  /** of its first process, on the host */
+  pid: number;
+  niced: boolean;
+  memoryMb: number;
+  share: StateShare;
+  gpus: GpuAccess | undefined;
+  onExit: ProcessOptions['onExit'];
+  log: Log;
+}
+
+/** A container that runs one kernel; see StartedProcess for the contract. */
+export class ContainerProcess implements StartedProcess {
+  readonly pid: number;
+  readonly #parts: ContainerParts;
+  readonly #container: Docker.Container;
+  readonly #startedAt: Promise<string>;
+  readonly #gone: Promise<void>;
+  #running = true;
+  /** how we ended it, '' while we did not */
+  #killedBy = '';
+  #niced: boolean;
+  #wantsPause = false;
+  #isPaused = false;
+  #holding: Promise<void> = Promise.resolve();
+
+  constructor(parts: ContainerParts) {
+    this.#parts = parts;
+    this.pid = parts.pid;
+    this.#niced = parts.niced;
+    this.#container = parts.engine.docker.getContainer(parts.id);
+    this.#startedAt = startTime(parts.pid);
+    this.#gone = this.#watch();
+  }
+
+  get running(): boolean {
+    return this.#running;
+  }
+
+  signal(name: NodeJS.Signals): void {
+    if (this.#running) void this.#try('a signal', (each) => each.kill({ signal: name }));
+  }
+
+  pause(): void {
+    this.#hold(true);
+  }
+
+  resume(): void {
+    this.#hold(false);
+  }
+
+  prioritize(): void {
+    if (!this.#running || !this.#niced) return;
+    this.#niced = false;
+    void this.#try('its priority', (each) => each.update({ CpuShares: SHARES.normal }));
+  }
+
+  async kill(): Promise<void> {
+    this.#killedBy ||= 'ended by NotebookOS';
+    if (this.#running) await this.#remove();
+    if (this.#running && !(await this.#goneWithin(END_MS))) {
+      this.#parts.log.warn({ container: this.#parts.id }, 'a container does not end');
+      this.#end('it does not end, and its engine does not say why');
+    }
+    await this.#parts.share.remove();
+  }
+
+  async end(patienceMs: number): Promise<void> {
+    this.#killedBy ||= 'shut down';
+    if (!(await this.#goneWithin(patienceMs))) {
+      this.signal('SIGTERM');
+      await this.#goneWithin(1000);
+    }
+    if (!this.#running) await this.#remove();
+    await this.kill();
+  }
+
+  /** Somebody else may have paused it, or resumed what must not run. */
+  async attend(): Promise<void> {
+    const found = await this.#try('its state', (each) => each.inspect());
+    if (found === undefined || !found.State.Running || !this.#running) return;
+    await this.#holding;
+    if (found.State.Paused === this.#isPaused) return;
+    const { log, id } = this.#parts;
+    const what = found.State.Paused ? 'paused' : 'resumed';
+    log.warn({ container: id }, `a container was ${what} by hand; that is undone`);
+    this.#isPaused = found.State.Paused;
+    this.#hold(this.#wantsPause);
+  }
+
+  give(name: string, text: string): Promise<string> {
+    return this.#parts.share.give(name, text);
+  }
+
+  /** A folder that containers write could be read by none of the others. */
+  async cache(): Promise<string> {
+    return '';
+  }
+
+  async folders(blobs: string): Promise<StateFolders> {
+    return this.#parts.share.folders(blobs);
+  }
+
+  async lease(devices: readonly number[]): Promise<void> {
+    await this.#parts.gpus?.lease({ id: this.#parts.id, pid: this.pid }, devices);
+  }
+
+  async endLease(devices: readonly number[]): Promise<void> {
+    const { gpus, id, log } = this.#parts;
+    if (!this.#running) return;
+    try {
+      await gpus?.end({ id, pid: this.pid }, devices);
+    } catch (error) {
+      log.warn({ container: id, err: error }, 'a device was not taken back');
+    }
+  }
+
+  #hold(paused: boolean): void {
+    this.#wantsPause = paused;
+    this.#holding = this.#holding.then(() => this.#settle());
+  }
+
+  async #settle(): Promise<void> {
+    const paused = this.#wantsPause;
+    if (!this.#running || paused === this.#isPaused) return;
+    const done = await this.#try(paused ? 'a pause' : 'an end of its pause', async (each) => {
+      await (paused ? each.pause() : each.unpause());
+      return true;
+    });
+    if (done === true) this.#isPaused = paused;
+  }
+
+  /** A quick request that may fail: a container that is gone is told of by its exit. */
+  async #try<T>(
+    what: string,
+    call: (container: Docker.Container) => Promise<T>,
+  ): Promise<T | undefined> {
+    const { engine, id, log } = this.#parts;
+    try {
+      return await engine.ask(what, () => call(this.#container), { ms: QUICK_MS });
+    } catch (error) {
+      if (this.#running && this.#killedBy === '')
+        log.warn({ container: id, what, error: (error as Error).message }, 'not done');
+      return undefined;
+    }
+  }
+
+  async #remove(): Promise<void> {
+    const { engine, id, log } = this.#parts;
+    try {
+      await engine.ask('removal of a container', () => removed(this.#container));
+    } catch (error) {
+      log.warn({ container: id, error: (error as Error).message }, 'a container was not removed');
+      await this.#killDirectly();
+    }
+  }
+
+  /** Where the engine fails, its first process can still be ended; all others go with that. */
+  async #killDirectly(): Promise<void> {
+    if (!(await this.#lives())) return;
+    try {
+      process.kill(this.pid, 'SIGKILL');
+    } catch {
+      // It is another user's, or gone.
+    }
+  }
+
+  /** Whether its first process is there, as far as that can be seen from here. */
+  async #lives(): Promise<boolean> {
+    const before = await this.#startedAt;
+    return before !== '' && (await startTime(this.pid)) === before;
+  }
+
+  /** Until it has ended; an engine that goes away meanwhile does not end it. */
+  async #watch(): Promise<void> {
+    const { engine, id } = this.#parts;
+    const patient = engine.patient.getContainer(id);
+    let silentSince = performance.now();
+    while (this.#running) {
+      const askedAt = performance.now();
+      try {
+        const { StatusCode } = (await patient.wait()) as { StatusCode: number };
+        return await this.#ended(StatusCode);
+      } catch (error) {
+        if (statusOf(error) === 404) return this.#end('its container was removed from outside');
+        // An answer that took long was being waited for all that time.
+        if (performance.now() - askedAt > RETRY_MS) silentSince = performance.now();
+        if (await this.#lives()) silentSince = performance.now();
+        else if ((await this.#startedAt) !== '')
+          return this.#end(`it ended with its container engine (${engine.place})`);
+        if (performance.now() - silentSince > ENGINE_GONE_MS)
+          return this.#end(`its container engine (${engine.place}) does not answer`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
+
+  async #ended(code: number): Promise<void> {
+    if (this.#killedBy !== '') return this.#end(describeExit(code, null));
+    const { engine, memoryMb } = this.#parts;
+    const exit = await exitOf(engine, this.#container, code, memoryMb);
+    await this.#remove();
+    this.#end(exit);
+  }
+
+  #end(exit: string): void {
+    if (!this.#running) return;
+    this.#running = false;
+    const { onExit } = this.#parts;
+    onExit(this.#killedBy === '' ? exit : `${this.#killedBy} (${exit})`);
+  }
+
+  async #goneWithin(ms: number): Promise<boolean> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<boolean>((resolve) => {
+      timer = setTimeout(resolve, ms, false);
+    });
+    const gone = await Promise.race([this.#gone.then(() => true), late]);
+    clearTimeout(timer);
+    return gone;
+  }
+}
+
+/** Ends a container, whatever it does, and removes it; nothing when there is none. */
+export async function removed(container: Docker.Container): Promise<void> {
+  try {
+    await container.remove({ force: true, v: true });
+  } catch (error) {
+    // Another request removes it at this moment, or has.
+    if (statusOf(error) !== 404 && statusOf(error) !== 409) throw error;
+  }
+}

@@ -1,0 +1,71 @@
+import type { ImageInspectInfo } from 'dockerode';
+import { NbosError } from '../../../core/errors.ts';
+import type { Log } from '../kernel/bare-kernel.ts';
+import { type Engine, imageMissing } from './engine.ts';
+
+/** A registry that sends nothing for so long does not come back, ms. */
+const STALL_MS = 60_000;
+const PROGRESS_EVERY_MS = 2_000;
+/** The part before the first slash names a registry: quay.io/…, localhost:5000/…. */
+const OF_REGISTRY = /^([^/]*[.:][^/]*|localhost)\//;
+
+interface Progress {
+  id?: string;
+  progressDetail?: { current?: number; total?: number };
+  error?: string;
+}
+
+/**
+ * The image of a host's kernels, pulled when it is not there and its name begins with a registry.
+ * Rejects `image-missing`, and as Engine.ask.
+ */
+export async function imageOf(engine: Engine, image: string, log: Log): Promise<ImageInspectInfo> {
+  const look = (): Promise<ImageInspectInfo> =>
+    engine.ask(`image ${image}`, (docker) => docker.getImage(image).inspect(), { image });
+  try {
+    return await look();
+  } catch (error) {
+    const missing = error instanceof NbosError && error.code === 'image-missing';
+    if (!missing || !OF_REGISTRY.test(image)) throw error;
+  }
+  await pull(engine, image, log);
+  return look();
+}
+
+async function pull(engine: Engine, image: string, log: Log): Promise<void> {
+  log.info({ image }, 'pulling the image of kernels');
+  const what = `pull of ${image}`;
+  const stream = await engine.ask(what, (docker) => docker.pull(image), { ms: STALL_MS });
+  const layers = new Map<string, { current: number; total: number }>();
+  let saidAt = 0;
+  let stalled: NodeJS.Timeout | undefined;
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const stall = (): void => reject(new Error(`nothing came for ${STALL_MS} ms`));
+      stalled = setTimeout(stall, STALL_MS);
+      const ended = (error: Error | null): void => (error === null ? resolve() : reject(error));
+      engine.docker.modem.followProgress(stream, ended, (event: Progress) => {
+        stalled?.refresh();
+        const { current, total } = event.progressDetail ?? {};
+        if (event.id !== undefined && current !== undefined && total !== undefined)
+          layers.set(event.id, { current, total });
+        if (performance.now() - saidAt < PROGRESS_EVERY_MS) return;
+        saidAt = performance.now();
+        log.info({ image, ...megabytes([...layers.values()]) }, 'pulling the image of kernels');
+      });
+    });
+  } catch (error) {
+    (stream as { destroy?: () => void }).destroy?.();
+    const missing = imageMissing(engine.place, image);
+    const reason = (error as Error).message;
+    throw new NbosError('image-missing', `${missing.message}; ${what}: ${reason}`, missing.hint);
+  } finally {
+    clearTimeout(stalled);
+  }
+}
+
+function megabytes(layers: readonly { current: number; total: number }[]): object {
+  const sum = (key: 'current' | 'total'): number =>
+    Math.round(layers.reduce((all, layer) => all + layer[key], 0) / 1e6);
+  return { doneMb: sum('current'), ofMb: sum('total') };
+}
