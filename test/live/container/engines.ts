@@ -154,8 +154,15 @@ export interface TestEngines {
   stop(): string[];
 }
 
-/** Starts engines, each with the image of kernels unless `image` says no. */
-export async function startEngines(count: number, image = true): Promise<TestEngines> {
+/**
+ * Starts engines, each with the image of kernels unless `image` says no. With `engines` false the
+ * machines are there and no engine is started.
+ */
+export async function startEngines(
+  count: number,
+  image = true,
+  engines = true,
+): Promise<TestEngines> {
   sweepRemains();
   const mark = randomBytes(2).toString('hex');
   const folder = folderOf(mark);
@@ -177,7 +184,7 @@ export async function startEngines(count: number, image = true): Promise<TestEng
     connectHub(mark, `${network}.1`);
     for (const each of all) each.connect();
     if (image) for (const each of all) each.takeImage();
-    await Promise.all(all.map((each) => each.start()));
+    if (engines) await Promise.all(all.map((each) => each.start()));
   } catch (error) {
     stop();
     throw error;

@@ -31,9 +31,17 @@ export class System {
     return system;
   }
 
-  /** Starts a command of nbos on this data and waits until it serves. */
-  async start(words: readonly string[]): Promise<ChildProcess> {
-    const child = this.spawn([...words, '--data', this.data]);
+  /** One of which nothing runs yet. */
+  static on(data: string): System {
+    return new System(data);
+  }
+
+  /**
+   * Starts a command of nbos on this data and waits until it serves. `prefix` are words before it,
+   * such as those that bring it into another network.
+   */
+  async start(words: readonly string[], prefix: readonly string[] = []): Promise<ChildProcess> {
+    const child = this.spawn([...words, '--data', this.data], prefix);
     await new Promise<void>((resolve, reject) => {
       const late = setTimeout(
         () => reject(new Error(`not ready in ${READY_MS} ms:\n${this.output}`)),
@@ -57,8 +65,9 @@ export class System {
   }
 
   /** Starts a command that does not say when it is ready. */
-  spawn(words: readonly string[]): ChildProcess {
-    const child = spawn(process.execPath, [join(PROJECT_ROOT, 'dist/cli.js'), ...words], {
+  spawn(words: readonly string[], prefix: readonly string[] = []): ChildProcess {
+    const program = [...prefix, process.execPath, join(PROJECT_ROOT, 'dist/cli.js'), ...words];
+    const child = spawn(program[0]!, program.slice(1), {
       env: { ...process.env, NBOS_TOKEN: this.token, NBOS_URL: this.url },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
