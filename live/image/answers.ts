@@ -1,7 +1,7 @@
 import { NbosError } from '../../core/errors.ts';
 
-/** So many of the last lines of a build are shown when it fails. */
-const LAST_LINES = 12;
+/** So many of the last lines of a build are told when it fails. */
+const LAST_LINES = 4;
 
 /** One of the JSON objects in which an engine tells how a build or an import goes. */
 interface Progress {
@@ -10,18 +10,18 @@ interface Progress {
 }
 
 /**
- * Reads what an engine says while it works, to its end. `onLine` gets each line for people. Rejects
+ * Reads what an engine says while it works, to its end. `onStep` gets the line of each step. Rejects
  * with `image-failed`, the last lines and `hint` when the engine reports a failure or goes away.
  */
 export async function followAnswers(
   answers: AsyncIterable<Buffer | string>,
   what: string,
   hint: string,
-  onLine: (line: string) => void,
+  onStep: (line: string) => void,
 ): Promise<void> {
   const last: string[] = [];
   const failed = (reason: string): NbosError =>
-    new NbosError('image-failed', [`${what}: ${reason}`, ...last].join('\n  '), hint);
+    new NbosError('image-failed', `${what}: ${[...last, reason].join(' | ')}.`, hint);
   let rest = '';
   try {
     for await (const chunk of answers) {
@@ -31,9 +31,9 @@ export async function followAnswers(
         const { stream, error } = readProgress(piece);
         if (error !== undefined) throw failed(error.trim());
         for (const line of (stream ?? '').split('\n').filter((each) => each.trim() !== '')) {
-          last.push(line.trimEnd());
+          if (line.startsWith('Step ')) onStep(line.trimEnd());
+          else last.push(line.trim());
           if (last.length > LAST_LINES) last.shift();
-          onLine(line.trimEnd());
         }
       }
     }

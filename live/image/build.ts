@@ -63,9 +63,7 @@ export async function buildImage(build: ImageBuild): Promise<BuiltImage> {
     { ms: BUILD_MS },
   );
   const what = `container engine ${engine.place}: build of ${tag}`;
-  await followAnswers(answers as AsyncIterable<Buffer>, what, hintFor(build), (line) => {
-    if (line.startsWith('Step ')) note(line);
-  });
+  await followAnswers(answers as AsyncIterable<Buffer>, what, hintFor(build), note);
   const after = await imageAt(engine, tag);
   if (after === undefined)
     throw new NbosError('image-failed', `${what}: it ended without an image`, hintFor(build));
