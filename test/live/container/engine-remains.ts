@@ -19,6 +19,11 @@ export function nameOf(mark: string, part: string): string {
   return `nbos-${mark}-${part}`;
 }
 
+/** This machine's end of the cable to the machines of a run. */
+export function plugOf(mark: string): string {
+  return `nb${mark}`;
+}
+
 /** Writes down whose engines these are, so that a later run can tell what was left behind. */
 export function claim(mark: string): void {
   writeFileSync(join(folderOf(mark), OWNER), `${process.pid} ${bornAt(process.pid)}`);
@@ -46,6 +51,8 @@ export function removeAll(mark: string): void {
   if (existsSync(folder)) for (const part of readdirSync(folder)) parts.add(part);
   for (const name of spaces) killAll(pidsIn(name));
   for (const part of parts) endContainers(mark, part);
+  // Before the namespaces: what is in those goes later than they do.
+  spawnSync('ip', ['link', 'delete', plugOf(mark)]);
   for (const name of namespacesOf(mark)) spawnSync('ip', ['netns', 'delete', name]);
   unmountBelow(folder);
   // Of ten thousands of files: Node's own way takes ten times as long.
@@ -58,6 +65,7 @@ export function remainsOf(mark: string): string[] {
   return [
     ...(existsSync(folder) ? [folder] : []),
     ...namespacesOf(mark).map((name) => `namespace ${name}`),
+    ...(existsSync(`/sys/class/net/${plugOf(mark)}`) ? [`link ${plugOf(mark)}`] : []),
     ...mountsBelow(folder).map((path) => `mount ${path}`),
     ...controlGroups(nameOf(mark, '')),
     ...processesNaming(folder).map((pid) => `process ${pid}`),

@@ -11,6 +11,7 @@ import {
   killAll,
   nameOf,
   pidsIn,
+  plugOf,
   remainsOf,
   removeAll,
   sweepRemains,
@@ -199,7 +200,7 @@ export async function startEngines(
  */
 function connectHub(mark: string, address: string): void {
   const hub = nameOf(mark, 'hub');
-  const plug = `nb${mark}`;
+  const plug = plugOf(mark);
   ip('netns', 'add', hub);
   ip('-n', hub, 'link', 'add', 'bridge', 'type', 'bridge');
   ip('-n', hub, 'link', 'set', 'bridge', 'up');
