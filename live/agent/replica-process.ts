@@ -1,4 +1,5 @@
 import { NbosError } from '../../core/errors.ts';
+import { DEATH_LOGGED } from '../doctor/exit-diagnosis.ts';
 import type { JupyterMessage } from '../jupyter/message.ts';
 import type { Delta, Unit } from '../log/entries.ts';
 import type { Logger } from './group-options.ts';
@@ -142,6 +143,8 @@ export class ReplicaProcess {
 
   #died(exit: string): void {
     const early = !this.#up;
+    const { log, kernel } = this.#of;
+    log.warn({ kernel, exit }, DEATH_LOGGED);
     const begun = this.#runtime?.begun ?? true;
     this.#blame(exit);
     this.#discard(undefined);

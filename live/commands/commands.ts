@@ -13,6 +13,7 @@ import {
 import { TRACE_FLAGS, WINDOW_FLAGS } from '../../traces/trace-flags.ts';
 import type { WriteRun } from '../replay/conclude.ts';
 import { DOCKER_FLAGS } from './docker-flags.ts';
+import { DOCTOR_FLAGS } from './doctor-flags.ts';
 import { JOIN_FLAGS } from './join-flags.ts';
 import type { LoadPolicy } from './system-options.ts';
 
@@ -69,6 +70,13 @@ const GATEWAY_FLAGS: OptionTable = {
 
 const HOST_FLAGS: OptionTable = {
   'gpus-per-host': count('gpus-per-host', 0, 'pretend GPUs of a host (default 2)'),
+  'gpu-device': {
+    type: 'array',
+    string: true,
+    requiresArg: true,
+    describe:
+      "devices for hosts' GPUs: /dev/PATH (pretend ones), uuids of NVIDIA's, or nvidia: all",
+  },
   python: word('Python that kernels run in (default: the one with ipykernel that is found first)'),
   'kernel-spec': word('kernelspec to use when a client names none'),
   workspace: word('folder that all kernels work in (default: the current one)'),
@@ -76,7 +84,7 @@ const HOST_FLAGS: OptionTable = {
 };
 
 /**
- * `nbos up | gateway | agent | keys | status | hosts | kernels | migrate | recover | fault | token |
+ * `nbos up | gateway | agent | keys | doctor | status | hosts | kernels | migrate | recover | fault | token |
  * kernelspec | image | logs | output | shell | replay`.
  */
 export function addLiveCommands(program: Program, { writeRun, loadPolicy }: LiveParts): void {
@@ -85,6 +93,13 @@ export function addLiveCommands(program: Program, { writeRun, loadPolicy }: Live
   addChanging(program);
   addKernelspecGroup(program);
   addImageGroup(program);
+  addCommand(
+    program,
+    'doctor',
+    'look whether this machine can be a host, or at what ended a kernel',
+    { data: DATA, ...DOCTOR_FLAGS, ...DOCKER_FLAGS },
+    async (given) => (await import('./doctor-actions.ts')).examineHost(given),
+  );
   addReplay(program, writeRun);
 }
 
@@ -124,6 +139,7 @@ function addServing(program: Program, load: LoadPolicy): void {
       data: DATA,
       ...JOIN_FLAGS,
       'gpus-per-host': HOST_FLAGS['gpus-per-host']!,
+      'gpu-device': HOST_FLAGS['gpu-device']!,
       python: HOST_FLAGS['python']!,
       workspace: HOST_FLAGS['workspace']!,
       store: HOST_FLAGS['store']!,

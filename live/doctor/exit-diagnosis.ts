@@ -121,6 +121,27 @@ export function diagnoseExit(exit: Exit): ExitDiagnosis {
   return { cause: `${named}: ${meaning.means}`, advice: meaning.advice };
 }
 
+/** What agents log of each death, with `kernel` and `exit`. */
+export const DEATH_LOGGED = 'a kernel process has died';
+
+/** Joins how a process ended and what it wrote last. */
+export const LAST_WORDS = '; its last words: ';
+
+/** What to do about an end that was told in one line, as agents tell and log it. */
+export function adviceFor(told: string): string {
+  const [how = '', words = ''] = told.split(LAST_WORDS);
+  const code = /exit code (\d+)/.exec(how)?.[1];
+  const signal = /signal (SIG[A-Z0-9]+)/.exec(how)?.[1] ?? null;
+  if (code === undefined && signal === null) return '';
+  const outOfMemory = how.includes(OUT_OF_MEMORY.means);
+  return diagnoseExit({
+    code: code === undefined ? null : Number(code),
+    signal,
+    outOfMemory,
+    words,
+  }).advice;
+}
+
 /** One clause on how a process ended, with what that usually means. */
 export function describeExit(code: number | null, signal: string | null): string {
   return diagnoseExit({ code, signal }).cause;

@@ -1,5 +1,5 @@
 import type Docker from 'dockerode';
-import { diagnoseExit } from '../../doctor/exit-diagnosis.ts';
+import { diagnoseExit, LAST_WORDS } from '../../doctor/exit-diagnosis.ts';
 import { type Engine, statusOf } from './engine.ts';
 
 const ASK_MS = 5_000;
@@ -26,10 +26,11 @@ export async function exitOf(
   const words = await engine.ask(what, () => lastLines(container), { ms: ASK_MS }).catch(() => '');
   const { cause } = diagnoseExit({ code, outOfMemory, words });
   const how = outOfMemory ? `${cause} (${memoryMb} MB)` : cause;
-  return words === '' ? how : `${how}; its last words: ${words}`;
+  return words === '' ? how : how + LAST_WORDS + words;
 }
 
-async function lastLines(container: Docker.Container): Promise<string> {
+/** The last lines that a container wrote, joined. */
+export async function lastLines(container: Docker.Container): Promise<string> {
   const log = await container.logs({ stdout: true, stderr: true, tail: TAIL_LINES });
   const lines = textOf(log as unknown as Buffer).split('\n');
   const words = lines.map((line) => line.trim()).filter((line) => line !== '');

@@ -10,7 +10,10 @@ type Mounts = ContainerRequest['mounts'];
 const FIRST_USER: Owner = { uid: 1000, gid: 1000 };
 
 /** How the workspace gets into a container. Throws `usage`. */
-export function workspaceMountOf({ workspace, workspaceMount, system }: ContainerHost): Mounts {
+export function workspaceMountOf(
+  host: Pick<ContainerHost, 'workspace' | 'workspaceMount' | 'system'>,
+): Mounts {
+  const { workspace, workspaceMount, system } = host;
   if (workspace === '') return [];
   if (workspaceMount === '') return [bindOf(workspace)];
   const volume = /^volume:([\w][\w.-]*)$/.exec(workspaceMount)?.[1];

@@ -4,7 +4,7 @@ import { open, readFile, rename, stat, truncate, writeFile } from 'node:fs/promi
 import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { NbosError } from '../../../core/errors.ts';
-import { describeExit } from '../../doctor/exit-diagnosis.ts';
+import { describeExit, LAST_WORDS } from '../../doctor/exit-diagnosis.ts';
 import { compiledCache } from './injection.ts';
 import type { ProcessOptions, StartedProcess, StateFolders } from './place.ts';
 import { ownFolders } from './state-folders.ts';
@@ -158,7 +158,7 @@ export class KernelProcess implements StartedProcess {
     const tail = await logTail(join(this.#options.directory, 'kernel.log'));
     const how = describeExit(code, signal);
     if (this.#killedBy !== '') return `${this.#killedBy} (${how})`;
-    return tail === '' ? how : `${how}; its last words: ${tail}`;
+    return tail === '' ? how : how + LAST_WORDS + tail;
   }
 }
 
