@@ -56,6 +56,7 @@ export const REPLICA_LIMITS: ReplicaLimits = {
 /** An output with its number; see `output` on the wire. */
 export interface Numbered {
   readonly seq: number;
+  readonly after: number;
   readonly cell: number;
   readonly attempt: number;
   readonly message: JupyterMessage;

@@ -72,9 +72,9 @@ export class OutputGate {
     if (this.#cells.size > CELLS_KEPT) this.#cells.delete(this.#cells.keys().next().value!);
   }
 
-  #tell({ seq, cell, attempt, message }: Numbered, member: number): void {
+  #tell({ message, ...numbers }: Numbered, member: number): void {
     const kernel = this.#kernel;
-    this.#options.tell({ t: 'output', kernel, member, seq, cell, attempt }, framesOf(message));
+    this.#options.tell({ t: 'output', kernel, member, ...numbers }, framesOf(message));
   }
 
   async resend(from: number): Promise<void> {

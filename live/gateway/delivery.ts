@@ -22,6 +22,7 @@ export interface DeliveryOptions {
 export interface NumberedOutput {
   member: number;
   seq: number;
+  after: number;
   cell: number;
 }
 
@@ -63,13 +64,13 @@ export class Delivery {
   }
 
   output(kernel: LiveKernel, output: NumberedOutput, message: JupyterMessage): void {
-    const { member, seq, cell } = output;
+    const { member, seq, after, cell } = output;
     // Only one replica speaks for the kernel; what others print between cells is theirs.
     if (member !== kernel.executor && member !== kernel.front()?.member) {
       const waited = this.#waiters.get(kernel)?.some((waiter) => waiter.member === member);
       if (waited !== true) return;
     }
-    const arrival = kernel.streams.arrive(member, seq);
+    const arrival = kernel.streams.arrive(member, seq, after);
     if (arrival === 'known') return;
     if (arrival === 'gap') {
       this.#gap(kernel, output);

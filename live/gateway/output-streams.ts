@@ -11,9 +11,10 @@ export class OutputStreams {
   /** last number of any replica that clients have */
   last = -1;
 
-  arrive(member: number, seq: number): Arrival {
+  /** `after`: of this replica nothing lies between it and this output; other replicas' may. */
+  arrive(member: number, seq: number, after: number): Arrival {
     const next = this.#next.get(member);
-    if (next !== undefined && seq > next) return 'gap';
+    if (next !== undefined && after >= next) return 'gap';
     if (next !== undefined && seq < next) return 'known';
     this.#next.set(member, seq + 1);
     this.last = seq;

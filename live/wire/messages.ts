@@ -48,6 +48,14 @@ export type GatewayRequest =
    * Answered once that member exists.
    */
   | { t: 'recover-replica'; kernel: string; member: number; as: number }
+  /**
+   * Begins a kernel anew, whose logs are gone, as a group of this one member: with what the store
+   * has of it, see Beginning. Answered by RestoreAnswer once the member exists; `replica-ready` or
+   * `replica-failed` follows.
+   */
+  | ({ t: 'restore-replica'; pooled: string } & Beginning)
+  /** Answered by StoredKernel, or nothing when the store has no such kernel. */
+  | { t: 'stored-kernel'; kernel: string }
   /** interrupt_request on control, SIGINT when it is not answered. */
   | { t: 'interrupt'; kernel: string; member: number }
   | { t: 'start-pooled'; pooled: string; spec: string; argv: readonly string[] }
@@ -56,6 +64,39 @@ export type GatewayRequest =
   | { t: 'resend-outputs'; kernel: string; from: number }
   | { t: 'report' }
   | { t: 'fault'; fault: AgentFault };
+
+/** How a kernel is to begin anew. */
+export interface Beginning {
+  meta: KernelMeta;
+  member: number;
+  /** highest index of the lost log that anybody knows of */
+  beyond: number;
+  /** index of its last RESET: what was saved before it is not the kernel's any more */
+  after: number;
+  /** with empty state, whatever the store has */
+  empty: boolean;
+  /** cells that have not started and will be asked for again */
+  waiting: readonly number[];
+}
+
+/** What became of it. */
+export interface Begun {
+  /** index of the lost log at which its table was saved, -1 when the state is empty */
+  index: number;
+  /** name of the store, '' for none */
+  store: string;
+}
+
+export interface RestoreAnswer extends Begun {
+  report: KernelReport;
+}
+
+/** What is known of a kernel for sure, also of one that only the store knows. */
+export type StoredKernel = Pick<
+  KernelReport,
+  'meta' | 'applied' | 'epoch' | 'executor' | 'nextCell' | 'nextAttempt' | 'count'
+> &
+  Partial<Pick<KernelReport, 'members' | 'unreplicated' | 'pinned' | 'stateBytes'>>;
 
 export type AgentFault =
   | { kind: 'kill-replica'; kernel: string; member: number }
@@ -113,9 +154,17 @@ export type AgentNotice =
   | { t: 'yielded'; kernel: string; cell: number; attempt: number; member: number }
   /**
    * A message on iopub, in order, each once. `seq` counts per kernel across cells and executors;
-   * `cell` is -1 when its parent is not a cell's request. Frames as of `to-kernel`.
+   * of this replica nothing lies between it and `after`. `cell` is -1 when its parent is not a cell's request. Frames as of `to-kernel`.
    */
-  | { t: 'output'; kernel: string; member: number; seq: number; cell: number; attempt: number }
+  | {
+      t: 'output';
+      kernel: string;
+      member: number;
+      seq: number;
+      after: number;
+      cell: number;
+      attempt: number;
+    }
   /** An answer on shell or control, or a question on stdin. */
   | { t: 'from-kernel'; kernel: string; member: number; channel: 'shell' | 'control' | 'stdin' }
   | { t: 'lost-quorum'; kernel: string; member: number }

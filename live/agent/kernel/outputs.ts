@@ -7,6 +7,11 @@ import { decodeOutputs, encodeOutputs, type NumberedOutput } from './output-file
 
 export type { NumberedOutput } from './output-file.ts';
 
+/** An output on its way: of this executor nothing lies between it and number `after`. */
+export interface SentOutput extends NumberedOutput {
+  readonly after: number;
+}
+
 export interface OutputLimits {
   /** bytes of a kernel's outputs kept in memory; older ones go to files */
   memoryBytes: number;
@@ -49,6 +54,8 @@ export class KernelOutputs {
   readonly #limits: OutputLimits;
   #segments: Segment[] = [];
   #next: number;
+  /** number of the latest output */
+  #latest = -1;
   #seen = -1;
   /** cells up to this one are decided */
   #decided = -1;
@@ -92,7 +99,7 @@ export class KernelOutputs {
   }
 
   /** Numbers and keeps a message. `cell` is -1 when its parent is not a cell's request. */
-  add(cell: number, attempt: number, message: JupyterMessage): NumberedOutput {
+  add(cell: number, attempt: number, message: JupyterMessage): SentOutput {
     const size = sizeOf(message);
     const tooLong = size > this.#limits.messageBytes;
     const kept = tooLong ? noteOn(message, size) : message;
@@ -107,7 +114,9 @@ export class KernelOutputs {
     } else this.#segments.push(newSegment(output, bytes));
     this.#memoryBytes += bytes;
     if (this.#memoryBytes > this.#limits.memoryBytes) this.#spill();
-    return output;
+    const after = this.#latest;
+    this.#latest = output.seq;
+    return { ...output, after };
   }
 
   /** All clients have the outputs up to `seq`. */
@@ -126,21 +135,22 @@ export class KernelOutputs {
    * Hands over the outputs from number `from` on, in order, also those that are added meanwhile. In
    * place of lost ones comes one note with the number of the last of them.
    */
-  async resend(from: number, send: (output: NumberedOutput) => void): Promise<void> {
+  async resend(from: number, send: (output: SentOutput) => void): Promise<void> {
     let at = from;
-    if (at <= this.#lastLost) {
-      send(this.#gapBefore(at));
-      at = this.#lastLost + 1;
-    }
+    const sendFrom = (output: NumberedOutput): void => {
+      send({ ...output, after: at - 1 });
+      at = output.seq + 1;
+    };
+    if (at <= this.#lastLost) sendFrom(this.#gapBefore(at));
     for (;;) {
       const segment = this.#segments.find((each) => each.last >= at);
       if (segment === undefined) return;
       const outputs = segment.outputs ?? (await this.#read(segment));
       if (outputs === undefined) {
         this.#lose(segment);
-        send(this.#gapBefore(at));
-      } else for (const output of outputs) if (output.seq >= at) send(output);
-      at = (outputs?.at(-1)?.seq ?? segment.last) + 1;
+        sendFrom(this.#gapBefore(at));
+      } else for (const output of outputs) if (output.seq >= at) sendFrom(output);
+      at = Math.max(at, segment.last + 1);
     }
   }
 

@@ -166,7 +166,7 @@ test('what is told without a gateway follows the next hello; outputs are asked f
   system.links!.close();
   await new Promise((resolve) => setTimeout(resolve, 200));
   const message = { kernel: K1, member: 1 };
-  tell({ t: 'output', ...message, seq: 1, cell: 1, attempt: 1 });
+  tell({ t: 'output', ...message, seq: 1, after: 0, cell: 1, attempt: 1 });
   tell({ t: 'process-died', ...message, exit: 'first' });
   tell({ t: 'from-kernel', ...message, channel: 'shell' }, [Buffer.from('x')]);
   system.notices.length = 0;

@@ -315,7 +315,8 @@ export class FakeAgents implements Agents {
 
   output(kernel: string, { cell, attempt, executor }: StartEntry, message: JupyterMessage): void {
     const group = this.groups.get(kernel)!;
-    const output = { seq: group.nextOutput++, member: executor, cell, attempt, message };
+    const after = group.outputs.findLast(({ member }) => member === executor)?.seq ?? -1;
+    const output = { seq: group.nextOutput++, after, member: executor, cell, attempt, message };
     group.outputs.push(output);
     if (!this.lost.delete(output.seq)) this.#sendOutput(kernel, group, output);
   }

@@ -12,6 +12,7 @@ export interface FakeMember {
 
 export interface FakeOutput {
   seq: number;
+  after: number;
   member: number;
   cell: number;
   attempt: number;

@@ -6,8 +6,8 @@ import * as assert from 'uvu/assert';
 import { decodeOutputs, encodeOutputs } from '../../../live/agent/kernel/output-file.ts';
 import {
   KernelOutputs,
-  type NumberedOutput,
   type OutputLimits,
+  type SentOutput,
 } from '../../../live/agent/kernel/outputs.ts';
 import { messageOf, newHeader } from '../../../live/jupyter/headers.ts';
 import { seeded } from '../jupyter/seeded.ts';
@@ -15,7 +15,7 @@ import { seeded } from '../jupyter/seeded.ts';
 const folder = mkdtempSync(join(tmpdir(), 'nbo-'));
 let count = 0;
 
-function textOf(output: NumberedOutput): string {
+function textOf(output: SentOutput): string {
   return String(JSON.parse(Buffer.from(output.message.content).toString()).text);
 }
 
@@ -24,16 +24,32 @@ function make(limits: Partial<OutputLimits> = {}): { outputs: KernelOutputs; pat
   return { outputs: new KernelOutputs(path, 0, limits), path };
 }
 
-function print(outputs: KernelOutputs, cell: number, text: string): NumberedOutput {
+function print(outputs: KernelOutputs, cell: number, text: string): SentOutput {
   const header = newHeader('stream', 'k');
   return outputs.add(cell, 1, messageOf({ header, content: { name: 'stdout', text } }));
 }
 
-async function resent(outputs: KernelOutputs, from: number): Promise<NumberedOutput[]> {
-  const all: NumberedOutput[] = [];
+async function resent(outputs: KernelOutputs, from: number): Promise<SentOutput[]> {
+  const all: SentOutput[] = [];
   await outputs.resend(from, (output) => all.push(output));
   return all;
 }
+
+test('numbers that other executors have used are no gap: each output says what it follows', async () => {
+  const { outputs } = make();
+  const added = [print(outputs, 0, 'a'), print(outputs, 0, 'b')];
+  outputs.advanceTo(7);
+  added.push(print(outputs, 1, 'c'));
+  const numbers = (all: readonly SentOutput[]): number[][] =>
+    all.map(({ after, seq }) => [after, seq]);
+  assert.equal(numbers(added), [
+    [-1, 0],
+    [0, 1],
+    [1, 7],
+  ]);
+  assert.equal(numbers(await resent(outputs, 0)), numbers(added));
+  assert.equal(numbers(await resent(outputs, 4)), [[3, 7]]);
+});
 
 test('outputs are numbered and sent again from any number', async () => {
   const { outputs } = make();

@@ -204,7 +204,8 @@ export class FakeOutputs implements ReplicaOutputs {
   }
 
   add(cell: number, attempt: number, message: JupyterMessage): Numbered {
-    const output = { seq: this.next++, cell, attempt, message };
+    const after = this.kept.at(-1)?.seq ?? -1;
+    const output = { seq: this.next++, after, cell, attempt, message };
     this.kept.push(output);
     return output;
   }

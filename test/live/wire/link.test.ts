@@ -144,7 +144,7 @@ bothWays('a message with frames goes both ways, after hello', async () => {
     got[0]!.frames.map((frame) => frame.toString('hex')),
     ['686561646572', '', '0102'],
   );
-  client.send({ t: 'output', kernel: 'k', member: 1, seq: 0, cell: 1, attempt: 1 }, [
+  client.send({ t: 'output', kernel: 'k', member: 1, seq: 0, after: -1, cell: 1, attempt: 1 }, [
     Buffer.from('x'),
   ]);
   await eventually(() => notices.length === 1);
@@ -159,7 +159,9 @@ bothWays('ten thousand messages arrive in order, none lost', async () => {
   await eventually(() => hellos.length === 1);
   const body = Buffer.alloc(300, 7);
   for (let seq = 0; seq < 10_000; seq++)
-    client.send({ t: 'output', kernel: 'k', member: 1, seq, cell: 1, attempt: 1 }, [body]);
+    client.send({ t: 'output', kernel: 'k', member: 1, seq, after: seq - 1, cell: 1, attempt: 1 }, [
+      body,
+    ]);
   await eventually(() => notices.length === 10_000, 20_000);
   assert.ok(notices.every(({ notice }, at) => notice.t === 'output' && notice.seq === at));
   client.close();
