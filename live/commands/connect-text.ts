@@ -16,11 +16,11 @@ export function connectText(system: Connectable): string {
   const { url, token, hosts, policy, replicas, data, joins = '' } = system;
   const gpus = Math.max(0, ...hosts.map((host) => host.gpus));
   const secret = `${url}/t/${pathSecret(token)}`;
-  const joining = `hosts join with: nbos agent --join ${joins} --keys ID.keys`;
+  const there = `${counted(hosts.length, 'host')} with ${counted(gpus, 'GPU')} each`;
+  const joining = `hosts join by nbos agent --join ${joins} --keys ID.keys`;
   return [
-    `${counted(hosts.length, 'host')} with ${counted(gpus, 'GPU')} each, policy ${policy}, ` +
+    `${joins === '' ? there : joining}; policy ${policy}, ` +
       `${counted(replicas, 'replica')} a kernel; data in ${data}`,
-    ...(joins === '' ? [] : [joining]),
     '',
     'JupyterLab or Notebook on this machine:',
     `  JUPYTER_GATEWAY_AUTH_TOKEN=${token} jupyter lab --gateway-url=${url}`,
