@@ -1,5 +1,4 @@
 import { resolve } from 'node:path';
-import { pino } from 'pino';
 import { NbosError } from '../../core/errors.ts';
 import { type Arguments, isSet, numberOf, printResult, textOf } from '../../traces/command-line.ts';
 import { type Engine, engineAt } from '../agent/container/engine.ts';
@@ -62,6 +61,5 @@ function described(given: Arguments): Subject {
     ports: port === undefined ? [] : [port],
     python: textOf(given, 'python') ?? '',
     env: process.env,
-    log: pino({ level: 'silent' }),
   };
 }

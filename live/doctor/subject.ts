@@ -1,5 +1,4 @@
 import type { Engine } from '../agent/container/engine.ts';
-import type { Log } from '../agent/kernel/bare-kernel.ts';
 import type { DockerSettings } from '../commands/docker-flags.ts';
 import type { Address } from '../commands/running.ts';
 
@@ -22,7 +21,6 @@ export interface Subject {
   ports: readonly number[];
   python: string;
   env: NodeJS.ProcessEnv;
-  log: Log;
 }
 
 /** Whether the workspace is a folder of this machine, and no volume of the engine. */

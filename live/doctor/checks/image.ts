@@ -1,4 +1,3 @@
-import { imageOf } from '../../agent/container/image.ts';
 import { runProbe } from '../container-probe.ts';
 import { diagnoseExit } from '../exit-diagnosis.ts';
 import { type Check, ok, problem, type Told } from '../finding.ts';
@@ -11,10 +10,10 @@ export const IMAGE: Check = {
   after: 'engine',
   applies: ({ docker }) => docker !== undefined,
   async look(subject) {
-    const { workspace, log } = subject;
+    const { workspace } = subject;
     const [engine, docker] = [subject.engine!, subject.docker!];
     const { image } = docker;
-    await imageOf(engine, image, log);
+    await engine.ask('the image', (at) => at.getImage(image).inspect(), { image });
     const seccomp = hasSeccomp(await infoOf(engine));
     const run = await runProbe({ engine, docker, workspace, seccomp });
     if (run.code !== 0) {

@@ -61,6 +61,8 @@ export function deniedTold({ code, message, hint }: NbosError): Told {
     );
   if (/NOAUTH|WRONGPASS/.test(message))
     return problem(found, 'Set REDIS_PASSWORD (and REDIS_USERNAME) in the environment.');
+  if (/Region is missing/.test(message))
+    return problem(found, 'Write s3://BUCKET/PREFIX?region=NAME, or set AWS_REGION.');
   if (/NoSuchBucket/.test(message)) return problem(found, 'Create the bucket, or name another.');
   return problem(found, hint);
 }
