@@ -21,6 +21,13 @@ export interface Joins {
   gpusPerHost: number;
 }
 
+export interface HostOfCluster {
+  id: string;
+  gpus: number;
+  /** what its GPUs are: character devices, uuids of NVIDIA's; left out: nothing but numbers */
+  devices?: string[];
+}
+
 /** What the processes of one system must agree on: DATA/cluster.json. Times and secrets are not. */
 export interface ClusterFile {
   v: 1;
@@ -29,7 +36,7 @@ export interface ClusterFile {
   linkPort: number;
   /** of a system that hosts of other machines join; left out: only those of `hosts`, on this one */
   joins?: Joins;
-  hosts: { id: string; gpus: number }[];
+  hosts: HostOfCluster[];
   /** name, or absolute path of a file */
   policy: string;
   /** options over the policy's defaults and those of a live system */
@@ -49,6 +56,7 @@ export interface ClusterFile {
 const HOST = z.strictObject({
   id: z.string().regex(/^[A-Za-z0-9_-]{1,32}$/),
   gpus: z.int().min(0),
+  devices: z.array(z.string().min(1)).optional(),
 });
 const CLUSTER = z.object({
   v: z.int(),

@@ -210,8 +210,12 @@ function addChanging(program: Program): void {
   addCommand(
     program,
     'recover <kernel>',
-    'go on from one replica after most of them are lost for good; what only those knew is lost',
-    { from: word('id of the replica, as `nbos kernels` shows it', { demandOption: true }) },
+    'go on from one replica, or the store, when most are lost for good; what only they knew is lost',
+    {
+      from: word('id of the replica, or `store`: with what was saved of it', {
+        demandOption: true,
+      }),
+    },
     change('recoverKernel'),
     KERNEL,
   );

@@ -8,13 +8,13 @@ import {
   type Arguments,
   demandedText,
   isSet,
-  numberOf,
   printNote,
   textOf,
 } from '../../traces/command-line.ts';
 import { unwritable } from '../../traces/output-file.ts';
 import { startAgent } from '../agent/agent.ts';
 import type { Agent, Reach } from '../agent/agent-options.ts';
+import type { GpuAccess } from '../agent/gpu/access.ts';
 import type { RuntimeFactory } from '../agent/kernel/runtime.ts';
 import { replicaOpener } from '../agent/open-replica.ts';
 import { isLoopback } from '../gateway/http/access.ts';
@@ -23,8 +23,9 @@ import { type HostKeys, readHostKeys } from '../wire/host-keys.ts';
 import { KnownHosts } from '../wire/known-hosts.ts';
 import { dataFolder } from './cluster-file.ts';
 import { containersOf, describedDocker } from './docker-options.ts';
+import { describedGpus, gpusOf, type HostGpus } from './gpu-options.ts';
 import { openLog } from './log.ts';
-import { capacityOf, processesOf, runtimeFolder } from './run-agent.ts';
+import { processesOf, runtimeFolder } from './run-agent.ts';
 import { addressOf, describedStore, kernelStoreAt } from './system-options.ts';
 import { untilInterrupted } from './until-interrupted.ts';
 
@@ -54,9 +55,10 @@ export async function joinSystem(given: Arguments): Promise<void> {
   const reach = await reachOf(given, gateway);
   const log = openLog(data, id, true);
   const place = { id, data, keys, gateway, reach, workspace, log };
-  const runtimes = await runtimesOf(given, place);
+  const gpus = await gpusOf(describedGpus(given), log);
+  const runtimes = await runtimesOf(given, place, gpus.gpuAccess);
   const wait = new Acceptance(given, join, keysFile);
-  const agent = await startJoined(given, place, runtimes, wait);
+  const agent = await startJoined(given, place, { gpus, runtimes }, wait);
   const accepted = await Promise.race([wait.done.then(() => true), untilInterrupted()]);
   if (accepted === true) process.stdout.write(`ready ${id}\n`);
   await untilInterrupted();
@@ -68,7 +70,7 @@ export async function joinSystem(given: Arguments): Promise<void> {
 function startJoined(
   given: Arguments,
   { id, data, keys, gateway, reach, log }: Joining,
-  runtimes: RuntimeFactory,
+  { gpus, runtimes }: { gpus: HostGpus; runtimes: RuntimeFactory },
   wait: Acceptance,
 ): Promise<Agent> {
   const allowed = new KnownHosts(keys);
@@ -85,7 +87,7 @@ function startJoined(
       if (from === 'gateway') wait.accepted();
     },
     onRefused: (why) => wait.refused(why),
-    capacity: capacityOf(numberOf(given, 'gpus-per-host') ?? 0),
+    ...gpus,
     openReplica: replicaOpener(),
     store: kernelStoreAt(store, new Seal(Buffer.from(keys.seal, 'hex'))),
   });
@@ -117,15 +119,20 @@ function workspaceOf(given: string | undefined): string {
   return workspace;
 }
 
-async function runtimesOf(given: Arguments, place: Joining): Promise<RuntimeFactory> {
-  const { id, keys, reach, workspace, log } = place;
+async function runtimesOf(
+  given: Arguments,
+  place: Joining,
+  gpus: GpuAccess | undefined,
+): Promise<RuntimeFactory> {
+  const { id, data, keys, reach, workspace, log } = place;
   const docker = describedDocker(given, undefined);
   if (docker !== undefined)
     return containersOf({
       ...{ docker, workspace, log },
       host: id,
+      folder: join(data, 'hosts', id),
       gateway: keys.gateway,
-      gpus: undefined,
+      gpus,
     });
   if (!isLoopback(reach.listen) && !isSet(given, 'trust-network'))
     throw new NbosError(

@@ -3,11 +3,11 @@ import { chmodSync, lstatSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
-import { hostTypesOf, resolveConfig } from '../../core/config/config.ts';
 import { NbosError } from '../../core/errors.ts';
 import { unwritable } from '../../traces/output-file.ts';
 import { startAgent } from '../agent/agent.ts';
-import type { Agent, Capacity } from '../agent/agent-options.ts';
+import type { Agent } from '../agent/agent-options.ts';
+import type { GpuAccess } from '../agent/gpu/access.ts';
 import { ProcessFactory } from '../agent/kernel/processes.ts';
 import { findPython } from '../agent/kernel/python.ts';
 import type { RuntimeFactory } from '../agent/kernel/runtime.ts';
@@ -16,12 +16,13 @@ import { AllowList, allow, keyPair, publicKeyOf } from '../wire/keys.ts';
 import type { Nearby } from '../wire/nearby.ts';
 import type { ClusterFile } from './cluster-file.ts';
 import { containersOf } from './docker-options.ts';
+import { gpusOf } from './gpu-options.ts';
 import { kernelStoreOf } from './system-options.ts';
 
 export interface AgentPlace {
   data: string;
   cluster: ClusterFile;
-  host: { id: string; gpus: number };
+  host: ClusterFile['hosts'][number];
   log: Logger;
   /** what else of the system is in this process */
   nearby?: Nearby;
@@ -31,7 +32,8 @@ export interface AgentPlace {
 
 /**
  * Starts the agent of one host of the system in a data directory.
- * @throws NbosError python-missing, key-invalid, data-locked, log-corrupt, file-unwritable
+ * @throws NbosError python-missing, key-invalid, data-locked, log-corrupt, file-unwritable,
+ *   gpu-device-invalid, gpu-unusable
  */
 export async function runAgent(place: AgentPlace): Promise<Agent> {
   const { data, cluster, host, log } = place;
@@ -40,6 +42,8 @@ export async function runAgent(place: AgentPlace): Promise<Agent> {
   await allow(keysFolder, host.id, keys.publicKey);
   const endpoint = `tcp://127.0.0.1:${cluster.linkPort}`;
   const gateway = { endpoint, key: await publicKeyOf(keysFolder, 'gateway') };
+  const { devices = [], gpus: count } = host;
+  const gpus = await gpusOf({ devices, count }, log);
   return startAgent({
     host: host.id,
     folder: join(data, 'hosts', host.id),
@@ -48,19 +52,24 @@ export async function runAgent(place: AgentPlace): Promise<Agent> {
     keys,
     nearby: place.nearby,
     allowed: new AllowList(keysFolder),
-    capacity: capacityOf(host.gpus),
-    runtimes: place.runtimes ?? (await runtimesOf(place, gateway.key)),
+    ...gpus,
+    runtimes: place.runtimes ?? (await runtimesOf(place, gateway.key, gpus.gpuAccess)),
     openReplica: replicaOpener(),
     store: await kernelStoreOf(data, cluster),
     log,
   });
 }
 
-function runtimesOf(place: AgentPlace, gateway: string): Promise<RuntimeFactory> {
-  const { cluster, host, log } = place;
+function runtimesOf(
+  place: AgentPlace,
+  gateway: string,
+  gpus: GpuAccess | undefined,
+): Promise<RuntimeFactory> {
+  const { cluster, data, host, log } = place;
   const { docker, workspace } = cluster;
   if (docker === undefined) return processesOf(cluster, log);
-  return containersOf({ docker, workspace, host: host.id, gateway, gpus: undefined, log });
+  const folder = join(data, 'hosts', host.id);
+  return containersOf({ docker, workspace, host: host.id, gateway, gpus, folder, log });
 }
 
 /** Kernels as processes of this machine. @throws NbosError python-missing */
@@ -78,13 +87,6 @@ export async function processesOf(
     quotaBytes: 0,
     log,
   });
-}
-
-/** What a host has beside its GPUs is pretended, as in simulations. */
-export function capacityOf(gpus: number): Capacity {
-  const [type] = hostTypesOf(resolveConfig({ gpusPerHost: gpus }));
-  const { cpuMillis, memoryMb, vramMb } = type!;
-  return { gpus, cpuMillis, memoryMb, vramMb };
 }
 
 /**

@@ -12,6 +12,7 @@ import { absoluteStore, openStore } from '../stores/open-store.ts';
 import { type Seal, sealOf } from '../stores/seal.ts';
 import { type ClusterFile, readCluster } from './cluster-file.ts';
 import { describedDocker } from './docker-options.ts';
+import { sharedDevices } from './gpu-options.ts';
 
 /**
  * Loads a policy by name or path and layers options over its defaults; checks the whole. Given to
@@ -31,12 +32,13 @@ const NO_STORE = 'none';
 /**
  * The system that a command line describes, over what its data directory says already: what is
  * given now wins.
- * @throws NbosError usage, config-unknown-key, config-bad-value, file-corrupt
+ * @throws NbosError usage, config-unknown-key, config-bad-value, file-corrupt, gpu-device-invalid
  */
 export async function describedCluster(given: Arguments, data: string): Promise<ClusterFile> {
   const before = readCluster(data);
   const link = await describedLink(given, before);
-  const hosts = link.joins === undefined ? describedHosts(given, before) : (before?.hosts ?? []);
+  const { joins } = link;
+  const hosts = joins === undefined ? await describedHosts(given, before) : (before?.hosts ?? []);
   const policy = policyPath(textOf(given, 'policy') ?? before?.policy ?? 'notebookos');
   const python = textOf(given, 'python') ?? before?.python ?? '';
   const docker = describedDocker(given, before?.docker);
@@ -108,12 +110,19 @@ export function kernelStoreAt(url: string, seal: Seal): KernelStore | undefined 
   return url === NO_STORE ? undefined : new KernelStore(new CheckedStore(openStore(url)), seal);
 }
 
-function describedHosts(given: Arguments, before: ClusterFile | undefined): ClusterFile['hosts'] {
+async function describedHosts(
+  given: Arguments,
+  before: ClusterFile | undefined,
+): Promise<ClusterFile['hosts']> {
   const count = numberOf(given, 'hosts') ?? before?.hosts.length ?? DEFAULT_HOSTS;
   const gpus = numberOf(given, 'gpus-per-host');
+  const shared = await sharedDevices(given, count);
   return Array.from({ length: count }, (_, index) => {
     const known = before?.hosts[index];
-    return { id: known?.id ?? `h${index + 1}`, gpus: gpus ?? known?.gpus ?? 2 };
+    const id = known?.id ?? `h${index + 1}`;
+    const devices = shared?.[index] ?? (gpus === undefined ? known?.devices : undefined);
+    if (devices === undefined) return { id, gpus: gpus ?? known?.gpus ?? 2 };
+    return { id, gpus: devices.length, devices };
   });
 }
 

@@ -6,6 +6,7 @@ import {
   isSet,
   printNote,
   textOf,
+  wordsOf,
 } from '../../traces/command-line.ts';
 import { Nearby } from '../wire/nearby.ts';
 import { AdminClient } from './admin-client.ts';
@@ -122,8 +123,11 @@ function passedOn(given: Arguments): string[] {
     return text === '' ? [`--${name}`] : [`--${name}`, text];
   });
   const flags = PASSED_FLAGS.filter((name) => isSet(given, name)).map((name) => `--${name}`);
-  const settings = (given['set'] as string[] | undefined) ?? [];
-  return [...words, ...flags, ...(settings.length === 0 ? [] : ['--set', ...settings.map(String)])];
+  const lists = ['set', 'gpu-device'].flatMap((name) => {
+    const all = wordsOf(given, name);
+    return all.length === 0 ? [] : [`--${name}`, ...all];
+  });
+  return [...words, ...flags, ...lists];
 }
 
 /** Waits until every host is up: from then on nothing has to wait for one. */

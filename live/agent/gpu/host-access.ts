@@ -62,7 +62,7 @@ export class HostGpuAccess implements GpuAccess {
       return { devices: this.#nodes.map(({ path }) => path), deviceRequests: [], env: {} };
     const named = cdi && Number.parseInt(engineVersion, 10) >= CDI_SINCE;
     const request = named
-      ? { Driver: 'cdi', DeviceIDs: gpus.map((_, index) => `nvidia.com/gpu=${index}`) }
+      ? { Driver: 'cdi', DeviceIDs: gpus.map(({ index }) => `nvidia.com/gpu=${index}`) }
       : {
           Driver: 'nvidia',
           DeviceIDs: gpus.map(({ uuid }) => uuid),

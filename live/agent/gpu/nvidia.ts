@@ -118,6 +118,6 @@ function unusable({ program }: NvidiaPlaces, reason: string): NbosError {
   return new NbosError(
     'gpu-unusable',
     `the NVIDIA driver of this host: ${program}: ${reason}`,
-    'Run `nvidia-smi` by hand, or start the host without its GPUs with --gpus 0.',
+    'Run `nvidia-smi` by hand, or leave its GPUs out with --gpus-per-host 0.',
   );
 }

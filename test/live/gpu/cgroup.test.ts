@@ -69,7 +69,7 @@ test("no cgroup but a container's is ever written, and it is said why", () => {
 test('where it cannot be enforced, leases are granted and the reason is told once', async () => {
   const lines: string[] = [];
   const log = pino({}, { write: (line: string) => void lines.push(line) });
-  const inventory = await findGpus({ devices: ['/dev/zero'], count: undefined, memoryMb: 0 });
+  const inventory = await findGpus({ devices: ['/dev/zero'], count: undefined });
 
   const second = kernelFiles('v2', `0::/docker/${ID}\n`, `docker/${ID}`);
   writeFileSync(join(second.cgroups, 'cgroup.controllers'), 'cpu');
@@ -90,7 +90,7 @@ test('where it cannot be enforced, leases are granted and the reason is told onc
 });
 
 test('open devices are seen through the descriptors of a process and its children', async () => {
-  const [node] = (await findGpus({ devices: ['/dev/full'], count: 1, memoryMb: 0 })).gpus;
+  const [node] = (await findGpus({ devices: ['/dev/full'], count: 1 })).gpus;
   assert.equal(await openDevices([process.pid], [node!.node!]), []);
   openSync('/dev/full', 'r');
   assert.equal(await openDevices([process.pid], [node!.node!]), [0]);

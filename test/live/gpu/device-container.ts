@@ -32,8 +32,8 @@ while True:
 `;
 
 /**
- * Character devices that stand in for GPUs, in a folder that containers can write to: zero and full,
- * which programs can do without.
+ * Character devices that stand in for GPUs, in a folder that containers can write to: zero and
+ * full, which programs can do without.
  */
 export function pretendDevices(folder: string): string[] {
   chmodSync(folder, 0o777);

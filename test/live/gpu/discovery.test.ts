@@ -78,8 +78,11 @@ test('engines are told of GPUs by requests, or by CDI names where both sides kno
   mkdirSync(join(folder, 'cdi'));
   writeFileSync(join(folder, 'cdi', 'nvidia.yaml'), '');
   assert.is(await hasCdi(driver('')), true);
-  const gpu = { name: 'card', uuid: 'GPU-aa11', memoryMb: 81_559, node: undefined };
-  const inventory = { kind: 'nvidia', gpus: [gpu, { ...gpu, uuid: 'GPU-bb22' }] } as const;
+  const gpu = { name: 'card', index: 0, uuid: 'GPU-aa11', memoryMb: 81_559, node: undefined };
+  const inventory = {
+    kind: 'nvidia',
+    gpus: [gpu, { ...gpu, index: 3, uuid: 'GPU-bb22' }],
+  } as const;
   const plain = new HostGpuAccess({ ...inventory, cdi: false }, log);
   const requested = {
     Driver: 'nvidia',
@@ -90,7 +93,7 @@ test('engines are told of GPUs by requests, or by CDI names where both sides kno
   assert.is(plain.creation().env['CUDA_DEVICE_ORDER'], 'PCI_BUS_ID');
   const named = new HostGpuAccess({ ...inventory, cdi: true }, log);
   assert.equal(named.creation('20.10.24').deviceRequests, [requested]);
-  const byName = { Driver: 'cdi', DeviceIDs: ['nvidia.com/gpu=0', 'nvidia.com/gpu=1'] };
+  const byName = { Driver: 'cdi', DeviceIDs: ['nvidia.com/gpu=0', 'nvidia.com/gpu=3'] };
   assert.equal(named.creation('25.0.1').deviceRequests, [byName]);
   assert.is(cellMemoryMb({ ...inventory, cdi: true }, 500), 2 * 81_059);
 });
@@ -98,9 +101,9 @@ test('engines are told of GPUs by requests, or by CDI names where both sides kno
 test('character devices stand in for GPUs, each once; other files do not', async () => {
   const [zero, full] = await deviceNodes(['/dev/zero', '/dev/full']);
   assert.equal([zero!.number, full!.number], ['1:5', '1:7']);
-  const { kind, gpus } = await findGpus({ devices: ['/dev/zero'], count: 1, memoryMb: 100 });
+  const { kind, gpus } = await findGpus({ devices: ['/dev/zero'], count: 1 });
   assert.is(kind, 'pretend');
-  assert.equal(gpus, [{ name: '/dev/zero', uuid: '', memoryMb: 100, node: zero }]);
+  assert.equal(gpus, [{ name: '/dev/zero', index: 0, uuid: '', memoryMb: 0, node: zero }]);
 
   symlinkSync('/dev/zero', join(folder, 'link'));
   writeFileSync(join(folder, 'file'), '');
@@ -113,9 +116,9 @@ test('character devices stand in for GPUs, each once; other files do not', async
     [['/dev/zero', '/dev/zero'], /it is device 1:5, which \/dev\/zero is as well/],
   ] as const)
     assert.match(await refusal(deviceNodes(paths)), reason);
-  const both = findGpus({ devices: ['/dev/zero'], count: 2, memoryMb: 0 });
+  const both = findGpus({ devices: ['/dev/zero'], count: 2 });
   assert.match(await refusal(both), /gpu-device-invalid: 2 GPUs were asked for, and 1/);
-  const many = findGpus({ devices: [], count: 32, memoryMb: 0 });
+  const many = findGpus({ devices: [], count: 32 });
   assert.match(await refusal(many), /at most 31/);
 });
 
@@ -126,12 +129,12 @@ test('numbers of devices beyond eight bits are told as the kernel writes them', 
 });
 
 test('pretend GPUs that are only numbers cannot be enforced, and containers get nothing', async () => {
-  const inventory = await findGpus({ devices: [], count: 2, memoryMb: 10 });
+  const inventory = await findGpus({ devices: [], count: 2 });
   const access = new HostGpuAccess(inventory, log);
   assert.equal(access.creation(), { devices: [], deviceRequests: [], env: {} });
   assert.is(access.enforced, 'none');
   assert.is(access.reason, 'no device is behind its GPUs');
-  assert.is((await findGpus({ devices: [], count: 0, memoryMb: 10 })).kind, 'none');
+  assert.is((await findGpus({ devices: [], count: 0 })).kind, 'none');
 });
 
 test.after(() => rmSync(folder, { recursive: true, force: true }));

@@ -21,7 +21,7 @@ const missing =
 
 async function accessIn(folder: string) {
   const devices = pretendDevices(folder);
-  const inventory = await findGpus({ devices, count: undefined, memoryMb: 16_384 });
+  const inventory = await findGpus({ devices, count: undefined });
   return { devices, access: new HostGpuAccess(inventory, log) };
 }
 
