@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { NbosError } from '../../core/errors.ts';
 import { type Arguments, numberOf, textOf } from '../../traces/command-line.ts';
 import { KERNEL_ARGV } from '../agent/container/names.ts';
+import { ownerOf } from '../agent/container/workspace-mount.ts';
 import type { GpuAccess } from '../agent/gpu/access.ts';
 import type { InstalledSpecs } from '../agent/kernel/kernelspecs.ts';
 import type { RuntimeFactory } from '../agent/kernel/runtime.ts';
@@ -85,6 +87,21 @@ export function containerSpecs(data: string): InstalledSpecs {
   return { default: 'python3', specs: { python3 }, problems: [] };
 }
 
+/** Tells once that kernels could not write beside their notebooks. @throws NbosError usage */
+export function checkWorkspace(docker: DockerSettings, workspace: string, log: Logger): void {
+  if (docker.mount !== '') return;
+  const { uid, gid } = ownerOf(docker.user);
+  const stat = statSync(workspace, { throwIfNoEntry: false });
+  if (stat === undefined) return;
+  const may = stat.uid === uid ? 0o200 : stat.gid === gid ? 0o020 : 0o002;
+  if ((stat.mode & may) !== 0) return;
+  // An error, because only those are shown where the command was started.
+  log.error(
+    `kernels run as ${uid}:${gid} and cannot write in ${workspace}: chown it, or name a folder of ` +
+      'theirs with --workspace, or its owner with --container-user',
+  );
+}
+
 export interface ContainersOf {
   docker: DockerSettings;
   workspace: string;
@@ -93,17 +110,20 @@ export interface ContainersOf {
   /** public key of the gateway: tells one system's containers from another's */
   gateway: string;
   gpus: GpuAccess | undefined;
+  /** the host's folder of logs and blobs */
+  folder: string;
   log: Logger;
 }
 
 /** Has a host's kernels run in containers. @throws NbosError as containerFactory */
 export async function containersOf(place: ContainersOf): Promise<RuntimeFactory> {
-  const { docker, workspace, host, gateway, gpus, log } = place;
+  const { docker, workspace, host, gateway, gpus, folder, log } = place;
   const { engine, image, network, user, mount, cpus, memoryMb, pids, shmMb } = docker;
   // Only who has containers pays for what speaks to an engine.
   const { containerFactory } = await import('../agent/container/containers.ts');
   return containerFactory({
     ...{ engine, image, workspace, host, user, network, gpus, log },
+    data: folder,
     system: createHash('sha256').update(gateway).digest('hex').slice(0, 12),
     limits: { cpus, memoryMb, pids, shmMb },
     quotaBytes: 0,

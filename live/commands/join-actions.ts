@@ -22,7 +22,7 @@ import { Seal } from '../stores/seal.ts';
 import { type HostKeys, readHostKeys } from '../wire/host-keys.ts';
 import { KnownHosts } from '../wire/known-hosts.ts';
 import { dataFolder } from './cluster-file.ts';
-import { containersOf, describedDocker } from './docker-options.ts';
+import { checkWorkspace, containersOf, describedDocker } from './docker-options.ts';
 import { describedGpus, gpusOf, type HostGpus } from './gpu-options.ts';
 import { openLog } from './log.ts';
 import { processesOf, runtimeFolder } from './run-agent.ts';
@@ -126,7 +126,8 @@ async function runtimesOf(
 ): Promise<RuntimeFactory> {
   const { id, data, keys, reach, workspace, log } = place;
   const docker = describedDocker(given, undefined);
-  if (docker !== undefined)
+  if (docker !== undefined) {
+    checkWorkspace(docker, workspace, log);
     return containersOf({
       ...{ docker, workspace, log },
       host: id,
@@ -134,6 +135,7 @@ async function runtimesOf(
       gateway: keys.gateway,
       gpus,
     });
+  }
   if (!isLoopback(reach.listen) && !isSet(given, 'trust-network'))
     throw new NbosError(
       'bind-insecure',

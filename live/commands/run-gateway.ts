@@ -9,7 +9,7 @@ import type { Nearby } from '../wire/nearby.ts';
 import { type ClusterFile, dataFolder, writeCluster } from './cluster-file.ts';
 import { connectText } from './connect-text.ts';
 import { lockData } from './data-lock.ts';
-import { containerSpecs } from './docker-options.ts';
+import { checkWorkspace, containerSpecs } from './docker-options.ts';
 import { openLog } from './log.ts';
 import { announceRunning } from './running.ts';
 import { describedCluster, describedTls, type LoadPolicy, liveConfig } from './system-options.ts';
@@ -44,7 +44,9 @@ export async function runGateway(
   let cluster = described;
   try {
     const log = openLog(data, 'gateway', true);
-    const { joins } = described;
+    const { joins, docker, workspace } = described;
+    // Hosts that join look for themselves.
+    if (docker !== undefined && joins === undefined) checkWorkspace(docker, workspace, log);
     let isWritten = false;
     const specs = await kernelspecs(described, find, log);
     const gateway = await startGateway({
