@@ -4,13 +4,10 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { KernelLog } from '../../../live/log/kernel-log.ts';
-import { CheckedStore } from '../../../live/stores/checked-store.ts';
-import { KernelStore } from '../../../live/stores/kernel-store.ts';
-import { openStore } from '../../../live/stores/open-store.ts';
-import { sealOf } from '../../../live/stores/seal.ts';
 import { testWithPart } from '../../skip.ts';
 import { freePort } from '../stores/servers.ts';
 import { missingKernel } from './parts.ts';
+import { storeOf, untilSaved } from './stored.ts';
 import { System } from './system.ts';
 
 const test = suite<Record<string, never>>('store');
@@ -27,21 +24,6 @@ function live(name: string, body: () => Promise<void>): void {
   testWithPart(test, missingKernel, name, body);
 }
 
-async function store(): Promise<KernelStore> {
-  const files = new CheckedStore(openStore(`file:${join(system.data, 'store')}`));
-  return new KernelStore(files, await sealOf(join(system.data, 'keys')));
-}
-
-/** Until the store has what the last cell left, and the gateway knows. */
-async function saved(kernel: string, name: string): Promise<void> {
-  const from = await store();
-  await system.until(`${name} is saved`, async () => {
-    const units = (await from.latestTable(kernel))?.state.units ?? [];
-    return units.some(({ names }) => names.includes(name));
-  });
-  await system.until('that is told', async () => (await system.kernel(kernel)).store?.saved);
-}
-
 const BIG = 'big = bytes(range(256)) * 20_000\nimport hashlib\nsmall = {"a": [1, 2, 3]}';
 const CHECK = 'print(len(big), sum(big[:512]), small)';
 const EXPECTED = "5120000 65280 {'a': [1, 2, 3]}\n";
@@ -49,8 +31,8 @@ const EXPECTED = "5120000 65280 {'a': [1, 2, 3]}\n";
 live('state is in the store soon, enough of it to go on from', async () => {
   const { id, client } = await system.notebook();
   await client.run(BIG);
-  await saved(id, 'big');
-  const from = await store();
+  await untilSaved(system, id, 'big');
+  const from = await storeOf(system);
   const table = await from.latestTable(id);
   const log = KernelLog.from(table?.state);
   assert.is(log.meta?.kernel, id);
@@ -69,7 +51,7 @@ live('state is in the store soon, enough of it to go on from', async () => {
 live('files that no host has any more come back from the store', async () => {
   const { id, client } = await system.notebook();
   await client.run(BIG);
-  await saved(id, 'big');
+  await untilSaved(system, id, 'big');
   const { replicas } = await system.kernel(id);
   for (const { host } of replicas) {
     const folder = join(system.data, 'hosts', host, 'blobs', id);
@@ -91,9 +73,9 @@ live('files that no host has any more come back from the store', async () => {
 live('a kernel that was shut down leaves nothing in the store', async () => {
   const { id, client } = await system.notebook();
   await client.run(BIG);
-  await saved(id, 'big');
+  await untilSaved(system, id, 'big');
   await system.fetch(`/api/kernels/${id}`, { method: 'DELETE' });
-  const from = await store();
+  const from = await storeOf(system);
   await system.until('its objects are gone', async () => !(await from.kernels()).includes(id));
 });
 

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Running } from './notebook-client.ts';
 
@@ -11,7 +11,10 @@ export class Witness {
   private readonly cells: { id: number; running: Running }[] = [];
 
   constructor(folder: string) {
-    this.file = join(mkdtempSync(join(folder, 'witness-')), 'marks');
+    const own = mkdtempSync(join(folder, 'witness-'));
+    // Kernels may run as somebody else.
+    chmodSync(own, 0o777);
+    this.file = join(own, 'marks');
   }
 
   /** Python that leaves the mark of the next cell, to be put before its own code. */
