@@ -6,6 +6,26 @@ PIP_LOCK = os.path.join(sys.prefix, '.lock')
 PIP_PATIENCE_S = 20
 
 
+def search_user_site():
+    """Where pip puts packages is searched from the first one on.
+
+    A folder that was not there when Python started is not on its path.
+    """
+    import site
+
+    folder = site.getusersitepackages() if site.ENABLE_USER_SITE else ''
+    if not os.environ.get('PYTHONUSERBASE') or not folder or folder in sys.path:
+        return
+    with contextlib.suppress(OSError):
+        os.makedirs(folder, exist_ok=True)
+        before = list(sys.path)
+        site.addsitedir(folder)
+        added = [path for path in sys.path if path not in before]
+        # Before those of the system, as it would be had it been there.
+        at = [os.path.basename(path) in PACKAGE_FOLDERS for path in before] + [True]
+        sys.path[:] = before[:at.index(True)] + added + before[at.index(True):]
+
+
 class LoadedPackages:
     """What an import of each loaded package would find, as it was when it was loaded.
 

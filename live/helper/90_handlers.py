@@ -30,6 +30,7 @@ def handle_setup(content):
         with contextlib.suppress(OSError):
             os.chdir(content['cwd'])
     if not START['cwd']:
+        search_user_site()
         remember_start()
         start_orphan_timer()
     HELPER.orphan_ms = content.get('orphanMs') or 0

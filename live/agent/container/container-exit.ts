@@ -2,6 +2,7 @@ import type Docker from 'dockerode';
 import { diagnoseExit, LAST_WORDS } from '../../doctor/exit-diagnosis.ts';
 import { type Engine, statusOf } from './engine.ts';
 
+export const REMOVED = 'its container was removed from outside';
 const ASK_MS = 5_000;
 const TAIL_LINES = 5;
 const TAIL_CHARACTERS = 1000;
@@ -19,9 +20,10 @@ export async function exitOf(
   let outOfMemory = false;
   try {
     const found = await engine.ask(what, () => container.inspect(), { ms: ASK_MS });
+    if (found.State.Status === 'removing') return REMOVED;
     outOfMemory = found.State.OOMKilled && code === 137;
   } catch (error) {
-    if (statusOf(error) === 404) return 'its container was removed from outside';
+    if (statusOf(error) === 404) return REMOVED;
   }
   const words = await engine.ask(what, () => lastLines(container), { ms: ASK_MS }).catch(() => '');
   const { cause } = diagnoseExit({ code, outOfMemory, words });

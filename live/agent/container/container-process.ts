@@ -4,7 +4,7 @@ import type { GpuAccess } from '../gpu/access.ts';
 import type { Log } from '../kernel/bare-kernel.ts';
 import type { ProcessOptions, StartedProcess, StateFolders } from '../kernel/place.ts';
 import { startTime } from '../kernel/process.ts';
-import { exitOf } from './container-exit.ts';
+import { exitOf, REMOVED } from './container-exit.ts';
 import { SHARES } from './container-request.ts';
 import { type Engine, statusOf } from './engine.ts';
 import type { StateShare } from './state-share.ts';
@@ -203,7 +203,7 @@ export class ContainerProcess implements StartedProcess {
         const { StatusCode } = (await patient.wait()) as { StatusCode: number };
         return await this.#ended(StatusCode);
       } catch (error) {
-        if (statusOf(error) === 404) return this.#end('its container was removed from outside');
+        if (statusOf(error) === 404) return this.#end(REMOVED);
         // An answer that took long was being waited for all that time.
         if (performance.now() - askedAt > RETRY_MS) silentSince = performance.now();
         if (await this.#lives()) silentSince = performance.now();
