@@ -1,6 +1,6 @@
 import type { BigIntStats } from 'node:fs';
 import { lstat, stat } from 'node:fs/promises';
-import { isAbsolute, normalize } from 'node:path';
+import { normalize } from 'node:path';
 import { NbosError } from '../../../core/errors.ts';
 
 /** A character device of the host. */
@@ -19,8 +19,9 @@ export function numberOf({ rdev }: Pick<BigIntStats, 'rdev'>): string {
 
 /** The device at `path`. @throws NbosError gpu-device-invalid */
 export async function deviceNode(path: string): Promise<DeviceNode> {
-  if (!isAbsolute(path) || normalize(path) !== path || path.includes(':'))
-    throw invalid(path, 'it must be an absolute path without colons');
+  // Elsewhere in a container lie file systems on which devices cannot be opened.
+  if (!path.startsWith('/dev/') || normalize(path) !== path || path.includes(':'))
+    throw invalid(path, 'it must be a path below /dev, without colons');
   let found: BigIntStats;
   try {
     // The same path must name the device itself inside a container.

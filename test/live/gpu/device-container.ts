@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, existsSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { DEFAULT_IMAGE } from '../../../live/agent/container/names.ts';
@@ -31,20 +32,23 @@ while True:
     client.close()
 `;
 
-/**
- * Character devices that stand in for GPUs, in a folder that containers can write to: zero and
- * full, which programs can do without.
- */
-export function pretendDevices(folder: string): string[] {
-  chmodSync(folder, 0o777);
-  return [
-    ['gpu0', '5'],
-    ['gpu1', '7'],
-  ].map(([name, minor]) => {
-    const path = join(folder, name!);
-    execFileSync('mknod', ['-m', '666', path, 'c', '1', minor!]);
-    return path;
-  });
+export interface PretendDevices {
+  readonly paths: readonly [string, string];
+  remove(): void;
+}
+
+/** Character devices that stand in for GPUs: zero and full, which programs can do without. */
+export function pretendDevices(): PretendDevices {
+  const mark = randomBytes(3).toString('hex');
+  const paths = [`/dev/nbos-${mark}-0`, `/dev/nbos-${mark}-1`] as const;
+  const remove = (): void => {
+    for (const path of paths) rmSync(path, { force: true });
+    process.off('exit', remove);
+  };
+  process.once('exit', remove);
+  for (const [index, path] of paths.entries())
+    execFileSync('mknod', ['-m', '666', path, 'c', '1', ['5', '7'][index]!]);
+  return { paths, remove };
 }
 
 export interface DeviceContainer extends GpuUser {
@@ -61,6 +65,8 @@ export async function deviceContainer(
   name: string,
 ): Promise<DeviceContainer> {
   const socket = join(folder, `${name}.sock`);
+  // Its user has no name here.
+  chmodSync(folder, 0o777);
   const { devices, env } = access.creation();
   const container = await machine.docker.createContainer({
     Image: DEFAULT_IMAGE,

@@ -19,10 +19,8 @@ const missing =
   missingEngines ||
   (existsSync('/sys/fs/cgroup/devices/devices.deny') ? '' : 'there is no devices cgroup to write');
 
-async function accessIn(folder: string) {
-  const devices = pretendDevices(folder);
-  const inventory = await findGpus({ devices, count: undefined });
-  return { devices, access: new HostGpuAccess(inventory, log) };
+async function accessTo(devices: readonly string[]) {
+  return new HostGpuAccess(await findGpus({ devices, count: undefined }), log);
 }
 
 testWithPart(
@@ -30,10 +28,11 @@ testWithPart(
   missing,
   'only a leased device can be opened, and what stays open is seen',
   async () => {
+    const devices = pretendDevices();
     const engines = await startEngines(1);
     try {
-      const { devices, access } = await accessIn(engines.folder);
-      const [gpu0, gpu1] = devices as [string, string];
+      const [gpu0, gpu1] = devices.paths;
+      const access = await accessTo(devices.paths);
       assert.is(access.enforced, 'cgroup-v1');
       const kernel = await deviceContainer(engines.all[0]!, access, engines.folder, 'k1');
       assert.is(await kernel.tell('open', gpu0), 'EPERM');
@@ -56,6 +55,7 @@ testWithPart(
       const refusal = await access.lease(kernel, [0]).catch((error: unknown) => error);
       assert.is((refusal as { code: string }).code, 'gpu-lease-failed');
     } finally {
+      devices.remove();
       assert.equal(await engines.stop(), []);
     }
   },
@@ -66,9 +66,11 @@ testWithPart(
   missing,
   'a device that is kept is asked back; one that was taken ends its user',
   async () => {
+    const devices = pretendDevices();
     const engines = await startEngines(1);
     try {
-      const { devices, access } = await accessIn(engines.folder);
+      const [gpu0] = devices.paths;
+      const access = await accessTo(devices.paths);
       const guard = new DeviceGuard(access.count, access, log, LIMITS);
       const said: string[] = [];
       let lets = true;
@@ -90,7 +92,7 @@ testWithPart(
 
       assert.is(one.of.take(1, [0], WHOLE), 'taken');
       await one.of.open!(one.container.pid, [0]);
-      assert.is(await one.container.tell('open', devices[0]!), 'ok');
+      assert.is(await one.container.tell('open', gpu0), 'ok');
       one.of.release(1);
       await guard.look();
       assert.equal(guard.gpus.boundTo('k1'), [0]);
@@ -105,11 +107,12 @@ testWithPart(
       lets = false;
       await guard.look();
       assert.equal(said.splice(0), ['k1: it used GPU 0, which it was never given']);
-      await two.container.tell('open', devices[0]!);
+      await two.container.tell('open', gpu0);
       await guard.look();
       assert.equal(guard.gpus.boundTo('k2'), [0]);
       assert.equal(said, []);
     } finally {
+      devices.remove();
       assert.equal(await engines.stop(), []);
     }
   },
