@@ -114,6 +114,8 @@ export interface AgentOptions {
   nearby?: Nearby | undefined;
   /** agents that may connect */
   allowed: Gatekeeper;
+  /** folder that its kernels work in, when the gateway is to compare it with the others' */
+  workspace?: string;
   /** where other agents are heard and how they reach it; the loopback when left out */
   reach?: Reach | undefined;
   /** Who else belongs to the system: what was remembered, then what the gateway says. */

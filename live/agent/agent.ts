@@ -244,7 +244,7 @@ class RunningAgent implements Agent {
   }
 
   #hello(replicas: Replicas, processes: Processes): AgentHello {
-    const { host, keys, capacity, gateway } = this.#options;
+    const { host, keys, capacity, gateway, workspace } = this.#options;
     return {
       t: 'hello',
       v: WIRE_FORMAT,
@@ -253,6 +253,7 @@ class RunningAgent implements Agent {
       peer: this.peer,
       key: keys.publicKey,
       proof: keyProof(keys, gateway.key, 'agent'),
+      ...(workspace === undefined ? {} : { workspace }),
       ...capacity,
       kernels: replicas.reports(),
       pooled: processes.names(),

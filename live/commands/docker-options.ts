@@ -72,17 +72,17 @@ function fitting(option: string, text: string, shape: RegExp, expected: string):
   throw new NbosError('usage', `--${option}: expected ${expected}, found "${text}"`);
 }
 
-/** The kernelspec of a system whose kernels are containers: what is in the image. */
-export function containerSpecs(data: string): InstalledSpecs {
+/** The one kernelspec where kernels' Python is not this machine's: the image's, or other hosts'. */
+export function plainSpecs(data: string): InstalledSpecs {
   const spec = {
     argv: [...KERNEL_ARGV],
     env: {},
-    display_name: 'Python 3 (container)',
+    display_name: 'Python 3 (ipykernel)',
     language: 'python',
     interrupt_mode: 'message',
     metadata: { debugger: true },
   };
-  // It has no logos: none of the folders on this machine is the image's.
+  // It has no logos: no folder of this machine is its own.
   const python3 = { name: 'python3', spec, folder: join(data, 'gateway', 'kernelspecs') };
   return { default: 'python3', specs: { python3 }, problems: [] };
 }

@@ -69,7 +69,7 @@ export async function joinSystem(given: Arguments): Promise<void> {
 
 function startJoined(
   given: Arguments,
-  { id, data, keys, gateway, reach, log }: Joining,
+  { id, data, keys, gateway, reach, workspace, log }: Joining,
   { gpus, runtimes }: { gpus: HostGpus; runtimes: RuntimeFactory },
   wait: Acceptance,
 ): Promise<Agent> {
@@ -81,7 +81,7 @@ function startJoined(
     runtimeDir: runtimeFolder(data),
     gateway: { endpoint: `tcp://${gateway.host}:${gateway.port}`, key: keys.gateway },
     keys: keys.pair,
-    ...{ allowed, reach, runtimes, log },
+    ...{ allowed, reach, runtimes, workspace, log },
     onHosts: (hosts, from) => {
       allowed.learn(hosts);
       if (from === 'gateway') wait.accepted();
@@ -222,8 +222,8 @@ class Acceptance {
     if (why === this.#why) return;
     this.#why = why;
     this.#tell(
-      `key-invalid: the gateway refuses this host: ${why}. Make its keys again where the gateway ` +
-        'runs (nbos keys --hosts ID --renew) and bring them here, or correct --host; trying on',
+      `key-invalid: the gateway refuses this host: ${why}. If it is the keys, make them again where ` +
+        'the gateway runs (nbos keys --hosts ID --renew) and bring them here; trying on',
     );
   }
 

@@ -9,7 +9,7 @@ import type { Nearby } from '../wire/nearby.ts';
 import { type ClusterFile, dataFolder, writeCluster } from './cluster-file.ts';
 import { connectText } from './connect-text.ts';
 import { lockData } from './data-lock.ts';
-import { checkWorkspace, containerSpecs } from './docker-options.ts';
+import { checkWorkspace, plainSpecs } from './docker-options.ts';
 import { openLog } from './log.ts';
 import { announceRunning } from './running.ts';
 import { describedCluster, describedTls, type LoadPolicy, liveConfig } from './system-options.ts';
@@ -111,11 +111,12 @@ function rewrite(data: string, cluster: ClusterFile, log: Logger): void {
 
 /** Where kernels' specs come from, and the Python of this machine; '' when the image has it. */
 async function specsOf(
-  { docker, python: wanted, workspace }: ClusterFile,
+  { docker, joins, python: wanted, workspace }: ClusterFile,
   data: string,
 ): Promise<{ find: () => Promise<InstalledSpecs>; python: string }> {
-  if (docker !== undefined)
-    return { find: () => Promise.resolve(containerSpecs(data)), python: wanted };
+  // What Python there is on other machines is for their agents to find.
+  if (docker !== undefined || (joins !== undefined && wanted === ''))
+    return { find: () => Promise.resolve(plainSpecs(data)), python: wanted };
   const python = await findPython({ python: wanted, outer: process.env, cwd: workspace });
   const find = async (): Promise<InstalledSpecs> =>
     findKernelSpecs(python, process.env, await pythonsBeside(workspace, process.env));

@@ -215,6 +215,8 @@ export interface AgentHello {
   key: string;
   /** that it holds `key`; see keyProof */
   proof?: string;
+  /** folder that its kernels work in, where that must be looked at */
+  workspace?: string;
   gpus: number;
   cpuMillis: number;
   memoryMb: number;

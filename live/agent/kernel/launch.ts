@@ -25,8 +25,9 @@ export function prepareLaunch(host: LaunchHost): void {
 /** With what command, environment and working directory a kernel's process is started. */
 export async function launchOf(host: LaunchHost, options: LaunchOptions): Promise<Launch> {
   const { outer, workspace, userSite } = host;
-  const { argv, env: kernel, hashSeed, cwd } = options;
-  const place = await placeOf(host, options);
+  const { env: kernel, hashSeed, cwd } = options;
+  const argv = [programOf(host, options.argv), ...options.argv.slice(1)];
+  const place = await placeOf(host, { ...options, argv });
   const env = kernelEnvironment({
     ...{ outer, workspace, kernel, hashSeed },
     // In a place of our own it is part of that.
@@ -40,6 +41,11 @@ export async function launchOf(host: LaunchHost, options: LaunchOptions): Promis
     env,
     cwd: await existing(cwd, workspace),
   };
+}
+
+/** A gateway that does not know this host's Python asks for `python3`: then it is ours. */
+function programOf({ python }: LaunchHost, [program = '']: readonly string[]): string {
+  return program === 'python3' && python !== undefined ? python : program;
 }
 
 async function placeOf(
