@@ -94,7 +94,7 @@ export interface MigrateRequest {
 
 /** POST /nbos/kernels/ID/recover: of a kernel that has lost most of its replicas for good. */
 export interface RecoverRequest {
-  /** id of the replica that is all of the kernel from now on */
+  /** id of the replica that is all of the kernel from now on, or 'store' for what was saved */
   from: string;
 }
 

@@ -3,6 +3,7 @@ import { type BlobFiles, diskError } from './blob-files.ts';
 
 /** Where blobs are that no host holds any more. */
 export interface BlobSource {
+  readonly name: string;
   /** Verified; false when it is not there. Rejects when it cannot be read. */
   readBlob(
     kernel: string,
@@ -20,6 +21,24 @@ export async function restored(
   log: Logger,
 ): Promise<boolean> {
   if (store === undefined) return false;
+  const { hash } = blob;
+  try {
+    if (!(await fetchBlob(files, store, kernel, blob))) return false;
+    log.info({ kernel, ...blob }, 'a blob came back from the store');
+    return true;
+  } catch (error) {
+    log.warn({ err: error, kernel, hash }, 'a blob did not come back from the store');
+    return false;
+  }
+}
+
+/** As `restored`, and rejects with what the store or the disk says. */
+export async function fetchBlob(
+  files: BlobFiles,
+  store: BlobSource,
+  kernel: string,
+  blob: { hash: string; bytes: number },
+): Promise<boolean> {
   const { hash, bytes } = blob;
   const part = await files.createPart(kernel, hash);
   try {
@@ -28,14 +47,11 @@ export async function restored(
         throw diskError(error.message, part.path);
       });
     });
-    if (found) {
-      await files.keep(kernel, hash, part, bytes);
-      log.info({ kernel, hash, bytes }, 'a blob came back from the store');
-      return true;
-    }
+    if (found) await files.keep(kernel, hash, part, bytes);
+    else await files.discard(part);
+    return found;
   } catch (error) {
-    log.warn({ err: error, kernel, hash }, 'a blob did not come back from the store');
+    await files.discard(part);
+    throw error;
   }
-  await files.discard(part);
-  return false;
 }

@@ -1,12 +1,13 @@
 import type { Logger } from 'pino';
 import { NbosError } from '../../core/errors.ts';
 import type { Blob } from '../log/entries.ts';
+import { corrupt } from '../stores/store-errors.ts';
 import type { PeerMessage } from '../wire/messages.ts';
 import { adopt } from './blob-adoption.ts';
 import { BlobFiles, HASH } from './blob-files.ts';
 import { BlobOffers } from './blob-offers.ts';
 import { BlobReceiver } from './blob-receiver.ts';
-import { type BlobSource, restored } from './blob-restore.ts';
+import { type BlobSource, fetchBlob, restored } from './blob-restore.ts';
 import { BlobSender, type Carry, CHUNK_BYTES, unreachable } from './blob-sender.ts';
 import type { Blobs } from './ports.ts';
 
@@ -35,6 +36,7 @@ const FAR_MS = 60_000;
 /** Times that a host may say no before it is left out. */
 const MOST_REFUSALS = 3;
 const MOST_FETCHED_AT_ONCE = 8;
+const MOST_STORED_AT_ONCE = 4;
 const MOST_OFFERED_AT_ONCE = 2_000;
 
 /** Where a fetch waits for its blob. */
@@ -146,6 +148,25 @@ export class PeerBlobs implements Blobs {
       fetchers.map(async () => {
         for (let next = missing.shift(); next !== undefined; next = missing.shift())
           await this.#ensureOne(kernel, next, others);
+      }),
+    );
+  }
+
+  /**
+   * Fetches from the store what is missing here, a few at a time and never whole in memory. Rejects
+   * `store-corrupt` for one that is damaged there or gone, or what the store or the disk says.
+   */
+  async fetchStored(kernel: string, blobs: readonly Blob[]): Promise<void> {
+    const open = filesOf(blobs);
+    const store = this.#store;
+    const fetchers = Array.from({ length: Math.min(MOST_STORED_AT_ONCE, open.length) });
+    await Promise.all(
+      fetchers.map(async () => {
+        for (let next = open.shift(); next !== undefined; next = open.shift()) {
+          if ((await this.#files.sizeOnDisk(kernel, next.hash)) === next.bytes) continue;
+          if (store === undefined || !(await fetchBlob(this.#files, store, kernel, next)))
+            throw corrupt(store?.name ?? 'no store', `blobs/${next.hash}`, 'it is not there');
+        }
       }),
     );
   }

@@ -39,6 +39,8 @@ export class Dispatcher {
       this.#of.replicas.get(kernel).changeMembers(add, remove),
     'recover-replica': ({ kernel, member, as }) =>
       this.#of.replicas.recoverFrom(kernel, member, as),
+    'restore-replica': (request) => this.#of.replicas.restore(request),
+    'stored-kernel': ({ kernel }) => this.#of.replicas.stored(kernel),
     interrupt: ({ kernel, member }) => this.#of.replicas.get(kernel, member).interrupt(),
     // Answered at once: `pooled-ready` or `pooled-failed` follows.
     'start-pooled': ({ pooled, spec, argv }) => {

@@ -1,13 +1,14 @@
 import { NbosError } from '../../core/errors.ts';
 import { configurationOf, LOG_FORMAT } from '../../core/raft/index.ts';
-import type { AbortEntry } from '../log/entries.ts';
+import type { AbortEntry, KernelMeta } from '../log/entries.ts';
 import { parseEntry } from '../log/entry-codec.ts';
 import { KernelLog } from '../log/kernel-log.ts';
+import type { KernelLogState } from '../log/log-state.ts';
 import { encodeIdentity, encodeSnapshot, parseIdentity, parseSnapshot } from './group-identity.ts';
 import type { LogStore, StoredGroup } from './ports.ts';
 
 /** So far beyond its log a recovered group begins: its reports are newer than any of the old one. */
-const BEYOND = 1_000_000;
+export const BEYOND = 1_000_000;
 
 /**
  * Makes what this host has of a kernel's log the whole of it: a group of one member, `as`, a
@@ -31,18 +32,39 @@ export async function recoverGroup(
   const identity = parseIdentity(kernel, stored.identity);
   const log = logOf(kernel, stored);
   abortRunning(log);
-  const members = [{ member: as, host }];
   const last = stored.entries.at(-1) ?? stored.snapshot!;
-  const index = last.index + BEYOND;
-  await store.create(kernel, {
-    identity: encodeIdentity({ ...identity, member: as, members }),
-    hardState: { term: stored.hardState.term + 1, vote: 0, commit: index },
+  const { term } = stored.hardState;
+  const at = { index: last.index + BEYOND, term: last.term, nextTerm: term + 1 };
+  await beginAlone(store, { meta: identity.meta, member: as, host, ...at }, log.state());
+}
+
+export interface AloneGroup {
+  meta: KernelMeta;
+  member: number;
+  host: string;
+  /** index and term in which its log begins */
+  index: number;
+  term: number;
+  /** term that its first election is held beyond */
+  nextTerm: number;
+}
+
+/** A group of one member whose log begins with this state. Durable when it resolves. */
+export async function beginAlone(
+  store: LogStore,
+  { meta, member, host, index, term, nextTerm }: AloneGroup,
+  state: KernelLogState,
+): Promise<void> {
+  const members = [{ member, host }];
+  await store.create(meta.kernel, {
+    identity: encodeIdentity({ member, meta, members }),
+    hardState: { term: nextTerm, vote: 0, commit: index },
     snapshot: {
       v: LOG_FORMAT,
       index,
-      term: last.term,
-      config: configurationOf([as]),
-      data: encodeSnapshot({ members, state: log.state() }),
+      term,
+      config: configurationOf([member]),
+      data: encodeSnapshot({ members, state }),
     },
     entries: [],
   });

@@ -6,6 +6,8 @@ import type {
   GatewayRequest,
   KernelPosition,
   KernelReport,
+  RestoreAnswer,
+  StoredKernel,
 } from '../wire/messages.ts';
 import type { AgentOptions, FreshReplica } from './agent-options.ts';
 import type { PeerBlobs } from './blobs.ts';
@@ -13,6 +15,7 @@ import type { PeerLinks } from './peers.ts';
 import type { Processes } from './pool.ts';
 import type { Replica, Tell } from './ports.ts';
 import { recoverGroup } from './recover-group.ts';
+import { restoreGroup } from './restore-group.ts';
 import type { Saver } from './saver.ts';
 import type { LevelStore } from './store.ts';
 
@@ -130,6 +133,40 @@ export class Replicas {
       await this.#reopen(kernel);
       if (failure !== undefined) throw failure;
     });
+  }
+
+  /**
+   * The kernel goes on here with what the store has of it. Resolves once its member exists; when
+   * that was not to be, nothing of it is here.
+   */
+  restore(request: Extract<GatewayRequest, { t: 'restore-replica' }>): Promise<RestoreAnswer> {
+    const { t: _t, pooled, ...beginning } = request;
+    const { kernel } = beginning.meta;
+    return this.#inTurn(kernel, async () => {
+      const { store, blobs, options } = this.#of;
+      await this.#purge(kernel);
+      await blobs.prepare(kernel);
+      try {
+        const fetch: Parameters<typeof restoreGroup>[2] = (files) =>
+          blobs.fetchStored(kernel, files);
+        const { host } = options;
+        const begun = await restoreGroup(store, options.store, fetch, host, beginning);
+        await this.#open(kernel, false, pooled, undefined);
+        options.log.info({ kernel, ...begun }, 'a kernel begins anew from the store');
+        return { ...begun, report: this.get(kernel).report() };
+      } catch (error) {
+        await this.#purge(kernel);
+        throw error;
+      }
+    });
+  }
+
+  /** What the store knows of a kernel that no host has; undefined for nothing. */
+  async stored(kernel: string): Promise<StoredKernel | undefined> {
+    const saved = await this.#of.options.store?.latestTable(kernel);
+    if (saved === undefined || saved.state.meta === null) return undefined;
+    const { meta, epoch, executor, nextCell, nextAttempt, count } = saved.state;
+    return { meta, applied: saved.index, epoch, executor, nextCell, nextAttempt, count };
   }
 
   /** A replica said that it has stopped. */

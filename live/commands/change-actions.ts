@@ -30,14 +30,30 @@ export async function migrateReplica(given: Arguments): Promise<void> {
   );
 }
 
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
 export async function recoverKernel(given: Arguments): Promise<void> {
-  const { client, kernel } = await connectToKernel(given);
-  const answer = await client.recover(kernel.id, { from: demandedText(given, 'from') });
-  printResult(
-    given,
-    `${kernel.id}: goes on from its replica on ${answer.host}, which is ${answer.replica} now`,
-    answer,
-  );
+  const from = demandedText(given, 'from');
+  const client = connect();
+  const id = await recoveredId(given, client, from === 'store');
+  const answer = await client.recover(id, { from });
+  const text =
+    from === 'store'
+      ? `goes on with what the store has of it, on ${answer.host} as ${answer.replica}`
+      : `goes on from its replica on ${answer.host}, which is ${answer.replica} now`;
+  printResult(given, `${id}: ${text}`, answer);
+}
+
+/** A kernel that only the store knows is in no list: it is named by its whole id. */
+async function recoveredId(
+  given: Arguments,
+  client: AdminClient,
+  isStored: boolean,
+): Promise<string> {
+  const word = demandedText(given, 'kernel');
+  const { kernels } = await client.status();
+  if (isStored && UUID.test(word)) return word;
+  return kernelNamed(kernels, word).id;
 }
 
 /** The fault is the second word of the command; what it concerns is checked by the gateway. */

@@ -197,9 +197,17 @@ export class Admin implements AdminService {
   }
 
   async recover(id: string, { from }: RecoverRequest): Promise<RecoverAnswer> {
-    const kernel = this.#known(id);
     const { brain } = this.#options;
-    const member = await brain.recover.from(kernel, this.#member(kernel, from));
+    const known = brain.table.get(id);
+    if (from === FROM_STORE && known === undefined) {
+      const { kernel, member } = await brain.recover.unknown(id);
+      return { kernel: id, replica: replicaId(kernel, member), host: member.host };
+    }
+    const kernel = known ?? this.#known(id);
+    const member =
+      from === FROM_STORE
+        ? await brain.recover.fromStore(kernel)
+        : await brain.recover.from(kernel, this.#member(kernel, from));
     return { kernel: kernel.id, replica: replicaId(kernel, member), host: member.host };
   }
 
@@ -285,6 +293,7 @@ export class Admin implements AdminService {
 }
 
 const FAULT_MS = 10_000;
+const FROM_STORE = 'store';
 
 export function replicaId(kernel: LiveKernel, { member }: Member): string {
   return `${kernel.id.slice(0, SHORT_ID)}/${member}`;

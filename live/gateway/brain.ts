@@ -18,10 +18,14 @@ import { Notices } from './notices.ts';
 import { Outcomes } from './outcomes.ts';
 import { Pools } from './pools.ts';
 import { Proposals } from './proposals.ts';
+import { Drains } from './provision/drains.ts';
+import type { KnownHosts, Provisioner } from './provision/provisioner.ts';
+import { Provisioning } from './provision/provisioning.ts';
 import { Reconciler } from './reconcile.ts';
 import { RecoverKernel } from './recover-kernel.ts';
 import { Recovery } from './recovery.ts';
 import { Replicas } from './replicas.ts';
+import { Restorer } from './restore-kernel.ts';
 import { Router } from './router.ts';
 import { WaitNotices } from './wait-notices.ts';
 
@@ -31,6 +35,8 @@ export interface BrainOptions {
   links: Agents;
   log: Logger;
   limits: GatewayLimits;
+  /** how hosts come and go; undefined where they are as many as they are */
+  provisioner?: ((hosts: KnownHosts) => Provisioner) | undefined;
   /** ids of the hosts that belong to the system, in order */
   hosts: readonly string[];
   specs: () => Promise<KernelSpecs>;
@@ -48,6 +54,8 @@ export class Brain {
   readonly loop: CoreLoop;
   readonly table = new KernelTable();
   readonly hosts: Hosts;
+  readonly drains: Drains;
+  readonly provisioning: Provisioning;
   readonly kernels: Kernels;
   readonly recovery: Recovery;
   readonly recover: RecoverKernel;
@@ -76,13 +84,19 @@ export class Brain {
       monotone: () => performance.now(),
     });
     this.hosts = hosts;
+    this.drains = new Drains(loop, hosts);
+    this.provisioning = this.#forHosts(options);
     const pools = new Pools({ loop, hosts, links, specs, log, startMs: limits.startMs });
     const { cells, outcomes, router, delivery, waiting, proposals } = this.#forCells(options);
     this.delivery = delivery;
     this.waiting = waiting;
     const parts = { loop, links, log, table, hosts, pools, outcomes, delivery, router };
+    const isUp = (host: string): boolean => hosts.isUp(host);
+    const reconciler = new Reconciler({ ...parts, isUp });
+    const { startMs, restoreMs } = limits;
+    const restorer = new Restorer({ ...parts, reconciler, isUp, restoreMs });
     const replicas = new Replicas({
-      ...parts,
+      ...{ ...parts, restorer },
       startMs: limits.startMs,
       changeMs: limits.changeMs,
       pooledName: (container) => pools.nameOf(container),
@@ -93,14 +107,14 @@ export class Brain {
       onFailed: (kernel) => this.kernels.failed(kernel),
     });
     const driver = new Driver({
-      ...{ ...parts, replicas },
+      ...{ ...parts, replicas, provisioning: this.provisioning },
       kernelOf: (session) => table.bySession(session),
     });
     loop.perform = (effects) => driver.perform(effects);
-    const isUp = (host: string): boolean => hosts.isUp(host);
-    const reconciler = new Reconciler({ ...parts, isUp });
-    const { startMs } = limits;
-    this.recover = new RecoverKernel({ loop, links, hosts, replicas, reconciler, startMs });
+    this.recover = new RecoverKernel({
+      ...{ ...parts, replicas, reconciler, restorer, startMs, onNamed },
+      recovery: () => this.recovery,
+    });
     outcomes.look = (kernel) => reconciler.look(kernel);
     this.recovery = new Recovery({
       ...{ ...parts, replicas, driver, reconciler, onNamed },
@@ -123,6 +137,18 @@ export class Brain {
     this.#notices = new Notices({ ...parts, replicas, recovery: this.recovery });
     this.recovery.onNotice = (host, notice) => this.#notices.take(host, notice, []);
     this.#wire(outcomes, cells, replicas);
+  }
+
+  /** How hosts come and go. */
+  #forHosts({ provisioner, log, limits }: BrainOptions): Provisioning {
+    const { loop, hosts, table, drains } = this;
+    const { recoveryMs, provisionMs, releaseMs, backoffMs } = limits;
+    return new Provisioning({
+      ...{ loop, hosts, table, drains, log, provisioner },
+      recovered: () => this.recovery.done,
+      // Agents need a moment to find the gateway, and others to be waited for after the first.
+      ...{ recoveryMs: 2 * recoveryMs, provisionMs, releaseMs, backoffMs },
+    });
   }
 
   /** What a cell goes through, from its request to its reply. */
@@ -171,6 +197,10 @@ export class Brain {
             replicas.position(kernel, member, position);
         }
       },
+      idle: (host, hello) => {
+        this.provisioning.idle(host);
+        if (host.number === -1) this.recovery.idle(host, hello);
+      },
       lost: (host) => {
         for (const kernel of this.table) {
           for (const member of [...kernel.members.values()]) {
@@ -202,6 +232,8 @@ export class Brain {
 
   close(): void {
     this.hosts.close();
+    this.drains.close();
+    this.provisioning.close();
     this.recovery.close();
     this.delivery.close();
     this.waiting.close();

@@ -1,4 +1,6 @@
+import type { SubmitEntry } from '../log/entries.ts';
 import type { AppliedEntry } from '../wire/messages.ts';
+import type { CoreLoop } from './core-loop.ts';
 import type { Cell } from './kernel.ts';
 
 /** Ids in a bit set of devices. */
@@ -26,4 +28,9 @@ export function stepsOf(
   const runMs = take(timings.runMs - timings.captureMs);
   const stateCommitMs = left;
   return { stateReadMs, electionMs, deviceLoadMs: 0, runMs, deviceUnloadMs: 0, stateCommitMs };
+}
+
+/** On core's clock, and never in its future, whatever the clock of the day did since. */
+export function submittedAtOf(loop: CoreLoop, { submittedAt }: SubmitEntry): number {
+  return Math.min(loop.now(), submittedAt - loop.epochMs);
 }

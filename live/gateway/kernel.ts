@@ -98,6 +98,12 @@ export class LiveKernel {
   created = false;
   /** no new work; its replicas are being removed */
   closing = false;
+  /** its log is on no host: it begins anew from the store */
+  restoring = false;
+  /** and with empty state, as its user asked */
+  beginsEmpty = false;
+  /** index of its last RESET, 0 for none */
+  resetAt = 0;
   restarting = false;
   /** the RESET of a restart is not applied yet */
   resetDue = false;
@@ -165,6 +171,17 @@ export class LiveKernel {
     this.id = meta.kernel;
     this.session = meta.session;
     this.lastActivityMs = meta.createdAt;
+  }
+
+  /** A member that nothing is known of yet, with a number that none had. */
+  addMember(host: string, container: number, joined: boolean): Member {
+    const member: Member = {
+      ...{ member: this.nextMember++, host, container, joined },
+      ...{ ready: false, readyFrom: 0, position: undefined },
+      startedAt: performance.now(),
+    };
+    this.members.set(member.member, member);
+    return member;
   }
 
   memberOfContainer(container: number): Member | undefined {

@@ -223,6 +223,11 @@ export class Kernels implements KernelService {
   async restart(id: string): Promise<KernelModel> {
     const kernel = this.#known(id);
     const { proposals, delivery } = this.#options;
+    if (this.#isGivenUp(kernel)) {
+      // There is no log to say it in, and nothing of it is to come back any more.
+      Object.assign(kernel, { beginsEmpty: true, count: 0, lastFailure: '' });
+      return this.#model(kernel);
+    }
     kernel.restarting = true;
     kernel.resetDue = true;
     delivery.status(kernel, 'restarting');
@@ -236,6 +241,11 @@ export class Kernels implements KernelService {
       ready.catch(() => undefined);
     }
     return this.#model(kernel);
+  }
+
+  /** Its hosts are lost and the store was asked in vain: it begins anew with its next cell. */
+  #isGivenUp({ restoring, session }: LiveKernel): boolean {
+    return restoring && this.#options.loop.core.state.sessions[session]?.kernel !== 'placed';
   }
 
   async annotate(id: string, fields: SessionFields): Promise<void> {

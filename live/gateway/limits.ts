@@ -10,6 +10,8 @@ export interface GatewayLimits {
   majorityMs: number;
   /** until a kernel must have started */
   startMs: number;
+  /** until a kernel whose hosts are lost must be back from the store */
+  restoreMs: number;
   /** one answer of an agent to a proposal */
   proposeMs: number;
   /** one change of a group's members */
@@ -23,6 +25,12 @@ export interface GatewayLimits {
   kernelsPerUser: number;
   /** that a drain waits for running cells */
   drainMs: number;
+  /** until a host that is asked for must be there */
+  provisionMs: number;
+  /** that a host which is given back may take to be rid of its replicas, and then to go */
+  releaseMs: number;
+  /** before hosts are asked for again after a failure; twice as long after each further one */
+  backoffMs: number;
 }
 
 export const GATEWAY_LIMITS: Readonly<GatewayLimits> = {
@@ -31,6 +39,7 @@ export const GATEWAY_LIMITS: Readonly<GatewayLimits> = {
   recoveryMs: 1500,
   majorityMs: 10_000,
   startMs: 60_000,
+  restoreMs: 600_000,
   proposeMs: 5_000,
   changeMs: 60_000,
   outputWaitMs: 1_000,
@@ -38,4 +47,7 @@ export const GATEWAY_LIMITS: Readonly<GatewayLimits> = {
   kernelQueue: 1_000,
   kernelsPerUser: 1_000,
   drainMs: 10_000,
+  provisionMs: 300_000,
+  releaseMs: 60_000,
+  backoffMs: 1_000,
 };

@@ -57,7 +57,7 @@ export class Notices {
         }
         if (notice.t === 'applied') outcomes.applied(kernel, notice);
         else if (notice.t === 'yielded') {
-          outcomes.yielded({ kernel, cell: notice.cell, attempt: notice.attempt });
+          outcomes.yielded(kernel, notice.cell, notice.attempt);
         } else if (notice.t === 'output' || notice.t === 'from-kernel')
           this.#message(kernel, notice, frames);
         else this.#replica(kernel, notice);

@@ -5,9 +5,10 @@ import { REASONS } from '../../core/reasons.ts';
 import type { AbortReason } from '../log/entries.ts';
 import type { AgentNotice, AppliedEntry } from '../wire/messages.ts';
 import { isCounted, isFailure, stopsOnError } from './cell-request.ts';
-import { devicesOf, stepsOf } from './cell-steps.ts';
+import { devicesOf, stepsOf, submittedAtOf } from './cell-steps.ts';
 import type { CoreLoop } from './core-loop.ts';
 import type { Delivery } from './delivery.ts';
+import { interruptCell } from './interrupt-cell.ts';
 import { type Cell, cellKey, type DecidedEntry, type LiveKernel } from './kernel.ts';
 import type { Agents } from './links.ts';
 import type { Proposals } from './proposals.ts';
@@ -132,12 +133,16 @@ export class Outcomes {
     if (cell.execution === execution.slot) cell.ticket = 0;
     if (status !== 'rejected' || cell.state !== 'waiting') return;
     const { reason } = execution;
-    const text = `${reason}: ${REASONS[reason]}; nothing of it ran`;
-    this.abortWaiting(kernel, cell, 'rejected', text);
+    const why = kernel.restoring ? kernel.lastFailure : `${reason}: ${REASONS[reason]}`;
+    this.abortWaiting(kernel, cell, 'rejected', `${why}; nothing of it ran`);
   }
 
   /** As `abort`, of a cell that has not started: a START that was faster keeps it. */
   abortWaiting(kernel: LiveKernel, cell: Cell, reason: AbortReason, message: string): void {
+    if (kernel.restoring) {
+      this.end(kernel, cell, reason, message);
+      return;
+    }
     this.accept(kernel, cell);
     this.abort(kernel, cell, reason, message, 0);
   }
@@ -158,8 +163,12 @@ export class Outcomes {
   /** The log does not take the request at all. */
   refused(kernel: LiveKernel, cell: Cell, error: NbosError): void {
     if (kernel.closing || !kernel.cells.has(cell.cell)) return;
-    const message = `${error.code}: ${error.message}`;
-    this.#abortApplied(kernel, cell, abortOf(cell, 'rejected', message));
+    this.end(kernel, cell, 'rejected', `${error.code}: ${error.message}`);
+  }
+
+  /** Ends a cell without a word of the log, where there is none that could decide it. */
+  end(kernel: LiveKernel, cell: Cell, reason: AbortReason, message: string): void {
+    this.#abortApplied(kernel, cell, abortOf(cell, reason, message));
   }
 
   /** Every member tells what it applies; the first one counts. */
@@ -257,19 +266,14 @@ export class Outcomes {
 
   #startLost(kernel: LiveKernel, cell: Cell, { attempt, running }: Of<'start'>): void {
     if (cell.attempt !== attempt || cell.state !== 'waiting' || cell.ticket === 0) return;
-    if (running === undefined) this.yielded({ kernel, cell: cell.cell, attempt });
+    if (running === undefined) this.yielded(kernel, cell.cell, attempt);
     // One that a gateway before this one started comes first.
     else if (running !== cell.cell) kernel.deferred = cell;
     if (running === undefined || !kernel.cells.has(running)) this.look(kernel);
   }
 
   interrupt(kernel: LiveKernel, cell: Cell): void {
-    const { links, log } = this.#options;
-    const member = kernel.members.get(cell.executor);
-    if (member === undefined) return;
-    links
-      .request(member.host, { t: 'interrupt', kernel: kernel.id, member: member.member })
-      .catch((error) => log.warn({ err: error, kernel: kernel.id }, 'not interrupted'));
+    interruptCell(this.#options, kernel, cell);
   }
 
   #endApplied(kernel: LiveKernel, cell: Cell, entry: Of<'end'>): void {
@@ -351,7 +355,7 @@ export class Outcomes {
   }
 
   /** The agent could not take it; nothing of it ran. */
-  yielded({ kernel, cell: number, attempt }: YieldedNotice): void {
+  yielded(kernel: LiveKernel, number: number, attempt: number): void {
     const cell = kernel.cells.get(number);
     if (cell === undefined || cell.attempt !== attempt) return;
     const { execution, ticket, state } = cell;
@@ -369,9 +373,8 @@ export class Outcomes {
   /** The scheduler takes up a cell that it does not know and that waits. */
   resubmit(kernel: LiveKernel, { cell, submit }: Cell): void {
     const { loop } = this.#options;
-    const submittedAt = Math.min(loop.now(), submit.submittedAt - loop.epochMs);
-    const { session } = kernel;
-    const asked = { session, cell, submittedAt, need: submit.need, expectedMs: -1 };
+    const submittedAt = submittedAtOf(loop, submit);
+    const asked = { session: kernel.session, cell, submittedAt, need: submit.need, expectedMs: -1 };
     loop.post({ kind: 'cell-submitted', ...asked });
     this.watchWaiting(kernel);
   }
@@ -396,5 +399,3 @@ export class Outcomes {
     this.#options.notices.watch(kernel);
   }
 }
-
-export type YieldedNotice = { kernel: LiveKernel; cell: number; attempt: number };

@@ -1,11 +1,15 @@
 import { NbosError } from '../../core/errors.ts';
-import type { KernelReport } from '../wire/messages.ts';
+import type { KernelReport, StoredKernel } from '../wire/messages.ts';
 import type { CoreLoop } from './core-loop.ts';
 import type { Hosts } from './hosts.ts';
 import type { LiveKernel, Member } from './kernel.ts';
+import type { KernelTable } from './kernel-table.ts';
 import type { Agents } from './links.ts';
 import type { Reconciler } from './reconcile.ts';
+import type { Recovery } from './recovery.ts';
 import type { Replicas } from './replicas.ts';
+import { kernelOf } from './reports.ts';
+import { notBegun, type Restorer } from './restore-kernel.ts';
 
 export interface RecoverKernelOptions {
   loop: CoreLoop;
@@ -13,6 +17,10 @@ export interface RecoverKernelOptions {
   hosts: Hosts;
   replicas: Replicas;
   reconciler: Reconciler;
+  restorer: Restorer;
+  table: KernelTable;
+  recovery: () => Recovery;
+  onNamed: (kernel: LiveKernel) => void;
   /** ms that the replica may take */
   startMs: number;
 }
@@ -31,7 +39,8 @@ export class RecoverKernel {
   /** The member that there is from now on. Rejects `change-refused`, or what the host says. */
   async from(kernel: LiveKernel, member: Member): Promise<Member> {
     const { links, loop, replicas, startMs } = this.#options;
-    this.#refuseUnfit(kernel, member);
+    this.#refuseDown(member);
+    this.#refuseWhole(kernel);
     const { host } = member;
     const as = kernel.nextMember++;
     const named = { kernel: kernel.id, member: member.member, as };
@@ -62,14 +71,106 @@ export class RecoverKernel {
     return fresh;
   }
 
-  #refuseUnfit(kernel: LiveKernel, { host }: Member): void {
-    const { hosts } = this.#options;
-    if (!hosts.isUp(host))
+  /**
+   * The kernel goes on with what the store has of it, on a host where it was to be, else where core
+   * places it next. What other members have is given up once that is done. Resolves with the member
+   * that there is from now on.
+   */
+  async fromStore(kernel: LiveKernel): Promise<Member> {
+    const { loop, replicas, restorer, hosts } = this.#options;
+    this.#refuseWhole(kernel);
+    const others = [...kernel.members.values()];
+    const place = others.find(({ container, host }) => container !== -1 && hosts.isUp(host));
+    if (place === undefined) {
+      await this.#storedOf(kernel.id);
+      kernel.restoring = true;
+      for (const other of others) replicas.leave(kernel, other);
+      return this.#next(kernel);
+    }
+    const containers = others.map(({ container }) => container);
+    for (const other of others) other.container = -1;
+    const member = kernel.addMember(place.host, containers[others.indexOf(place)]!, false);
+    try {
+      await restorer.begin(kernel, member, '');
+    } catch (error) {
+      kernel.restoring = false;
+      kernel.members.delete(member.member);
+      others.forEach((other, at) => {
+        other.container = containers[at]!;
+      });
+      throw error;
+    }
+    for (const other of others) replicas.leave(kernel, other);
+    member.joined = true;
+    replicas.recovering(member);
+    for (const container of containers)
+      if (container !== -1 && container !== member.container)
+        loop.post({ kind: 'container-lost', container });
+    replicas.startHeld(kernel);
+    return member;
+  }
+
+  /** As `fromStore`, of a kernel that no host has told this gateway of. */
+  async unknown(id: string): Promise<{ kernel: LiveKernel; member: Member }> {
+    const { table, loop, recovery, onNamed } = this.#options;
+    await recovery().done;
+    if (recovery().isAwaited(id))
       throw new NbosError(
         'change-refused',
-        `host ${host} is not up: ${hosts.get(host)?.note ?? 'it is not known'}`,
-        'Name a replica on a host that is up.',
+        `a host has a log of kernel ${id}, and others are waited for`,
+        'Try again in a few seconds.',
       );
+    const stored = await this.#storedOf(id);
+    if (table.wasRemoved(id) || table.get(id) !== undefined)
+      throw new NbosError('change-refused', `kernel ${id} was shut down, or is known by now`);
+    const kernel = kernelOf({ ...stored, meta: { ...stored.meta, session: table.newSession() } });
+    kernel.restoring = true;
+    table.add(kernel);
+    onNamed(kernel);
+    const { session } = kernel;
+    const { need, gpuType, replicas } = kernel.meta;
+    loop.post({ kind: 'session-opened', session, need, gpuType, replicas });
+    return { kernel, member: await this.#next(kernel) };
+  }
+
+  /** Rejects `change-refused` when the store has nothing, or what the store says. */
+  async #storedOf(id: string): Promise<StoredKernel> {
+    const { hosts, links, startMs } = this.#options;
+    const host = hosts.all().find((each) => hosts.isUp(each.id));
+    if (host === undefined)
+      throw new NbosError('change-refused', 'no host is up that could ask the store', 'Start one.');
+    const asked = links.request(host.id, { t: 'stored-kernel', kernel: id }, startMs);
+    const stored = (await asked) as StoredKernel | undefined;
+    if (stored !== undefined) return stored;
+    throw new NbosError(
+      'change-refused',
+      `there is nothing of kernel ${id} in a store`,
+      'See that agents run with the --store that they had before.',
+    );
+  }
+
+  async #next(kernel: LiveKernel): Promise<Member> {
+    let late: NodeJS.Timeout | undefined;
+    const limit = new Promise<never>((_, reject) => {
+      late = setTimeout(() => reject(notBegun(kernel)), this.#options.startMs);
+    });
+    return Promise.race([this.#options.restorer.next(kernel), limit]).finally(() =>
+      clearTimeout(late),
+    );
+  }
+
+  #refuseDown({ host }: Member): void {
+    const { hosts } = this.#options;
+    if (hosts.isUp(host)) return;
+    throw new NbosError(
+      'change-refused',
+      `host ${host} is not up: ${hosts.get(host)?.note ?? 'it is not known'}`,
+      'Name a replica on a host that is up.',
+    );
+  }
+
+  #refuseWhole(kernel: LiveKernel): void {
+    const { hosts } = this.#options;
     const voters = [...kernel.members.values()].filter(({ joined }) => joined);
     const up = voters.filter((each) => hosts.isUp(each.host));
     if (up.length * 2 <= voters.length) return;

@@ -1,11 +1,12 @@
 import type { Logger } from 'pino';
 import type { AgentHello, AgentNotice, KernelReport, OpenCell } from '../wire/messages.ts';
+import { submittedAtOf } from './cell-steps.ts';
 import { newCell } from './cells.ts';
 import type { CoreLoop } from './core-loop.ts';
 import type { Delivery } from './delivery.ts';
 import type { Driver } from './driver.ts';
 import type { Hosts, LiveHost } from './hosts.ts';
-import { type Cell, cellKey, LiveKernel, type Member } from './kernel.ts';
+import { type Cell, cellKey, type LiveKernel, type Member } from './kernel.ts';
 import type { KernelTable } from './kernel-table.ts';
 import { hearOf } from './minority.ts';
 import type { Outcomes } from './outcomes.ts';
@@ -17,6 +18,7 @@ import {
   failedCell,
   hasMajority,
   isMissed,
+  kernelOf,
   latestOf,
   type Report,
   repliedIn,
@@ -44,10 +46,6 @@ export interface RecoveryOptions {
   onNamed: (kernel: LiveKernel) => void;
 }
 
-/** Numbers that a gateway before this one may have given out in entries that are on their way. */
-const NUMBERS_APART = 1_000;
-/** More than any gateway gives out: each begins beyond all before it, committed or not. */
-const NUMBERS_A_MS = 16;
 /** Notices of one kernel that are kept until it is known. */
 const MOST_KEPT = 10_000;
 
@@ -87,6 +85,11 @@ export class Recovery {
     return this.#done;
   }
 
+  /** Fewer hosts than a majority have told of this kernel so far. */
+  isAwaited(kernel: string): boolean {
+    return this.#awaited.has(kernel);
+  }
+
   close(): void {
     clearTimeout(this.#timer);
     for (const timer of this.#timers) clearTimeout(timer);
@@ -105,10 +108,17 @@ export class Recovery {
   /** An agent said hello, or was asked for a report. */
   reported(host: LiveHost, hello: AgentHello): void {
     this.#options.pools.reported(host.id, hello.pooled);
-    if (this.#done) {
-      this.#late(host.id, hello);
-      return;
-    }
+    if (this.#done) this.#late(host.id, hello);
+    else this.#take(host, hello);
+  }
+
+  /** An agent said hello, and its host has no work now. */
+  idle(host: LiveHost, hello: AgentHello): void {
+    this.#options.pools.reported(host.id, hello.pooled);
+    if (!this.#done) this.#take(host, hello);
+  }
+
+  #take(host: LiveHost, hello: AgentHello): void {
     this.#early.set(host.id, hello);
     if (this.#options.expected.every((id) => this.#early.has(id))) this.#finish();
     else this.#timer ??= setTimeout(() => this.#finish(), this.#options.waitMs);
@@ -339,7 +349,7 @@ export class Recovery {
       else outcomes.resubmit(kernel, cell);
       return;
     }
-    const submittedAt = Math.min(loop.now(), submit.submittedAt - loop.epochMs);
+    const submittedAt = submittedAtOf(loop, submit);
     const { need } = submit;
     cell.state = 'running';
     cell.startedAt = loop.now();
@@ -355,30 +365,4 @@ export class Recovery {
     const run = { session, cell: cell.cell, replica, submittedAt, need, attempt: 1 };
     loop.post({ kind: 'execution-adopted', ...run, devices: bits });
   }
-}
-
-function kernelOf(best: KernelReport): LiveKernel {
-  const kernel = new LiveKernel(best.meta);
-  kernel.created = true;
-  const highest = Math.max(0, ...best.members.map(({ member }) => member));
-  // Numbers of members that were removed are not known: time alone says which were never used.
-  const seconds = Math.floor((Date.now() - best.meta.createdAt) / 1000);
-  // The clock may have been set back, but numbers in the log grow with the time of its gateways.
-  const { nextCell, nextAttempt, epoch } = best;
-  const logged = Math.ceil(Math.max(nextCell, nextAttempt, epoch) / NUMBERS_A_MS / 1000);
-  kernel.nextMember = Math.max(highest, best.meta.replicas + Math.max(seconds, logged)) + 1;
-  // An entry of the gateway before may be committed yet, and must not be taken for one of ours.
-  const own = Math.max(0, Math.floor(Date.now() - best.meta.createdAt)) * NUMBERS_A_MS;
-  kernel.nextCell = Math.max(own, best.nextCell + NUMBERS_APART);
-  kernel.nextAttempt = Math.max(own, best.nextAttempt + NUMBERS_APART);
-  kernel.epoch = Math.max(own, best.epoch + NUMBERS_APART);
-  kernel.count = best.count;
-  kernel.executor = best.executor;
-  kernel.executed = best.count;
-  kernel.appliedIndex = best.applied;
-  kernel.unreplicated = best.unreplicated;
-  kernel.pinned = best.pinned;
-  kernel.stateBytes = best.stateBytes;
-  kernel.lastActivityMs = Date.now();
-  return kernel;
 }

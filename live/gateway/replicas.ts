@@ -6,11 +6,14 @@ import type { CoreLoop } from './core-loop.ts';
 import type { Hosts } from './hosts.ts';
 import type { LiveKernel, Member } from './kernel.ts';
 import type { Agents } from './links.ts';
+import type { Restorer } from './restore-kernel.ts';
+import { surplusOf } from './surplus-members.ts';
 
 export interface ReplicasOptions {
   loop: CoreLoop;
   links: Agents;
   hosts: Hosts;
+  restorer: Restorer;
   log: Logger;
   /** ms that the start of a replica's member may take */
   startMs: number;
@@ -49,9 +52,25 @@ export class Replicas {
       kernel.heldStarts.push(...effects);
       return;
     }
-    const fresh = !kernel.created || kernel.meta.replicas === 1;
-    if (fresh) this.#startGroup(kernel, effects);
-    else for (const effect of effects) this.#startOne(kernel, effect);
+    const [first, ...others] = effects;
+    const isGone = this.#options.restorer.isGone(kernel);
+    if (!kernel.created || (isGone && kernel.appliedIndex === 0)) this.#startGroup(kernel, effects);
+    else if (first !== undefined && isGone) {
+      this.#beginAnew(kernel, first);
+      for (const effect of others) this.#startOne(kernel, effect);
+    } else for (const effect of effects) this.#startOne(kernel, effect);
+  }
+
+  #beginAnew(kernel: LiveKernel, effect: StartContainer): void {
+    for (const member of [...kernel.members.values()]) this.#purge(kernel, member);
+    const member = this.#add(kernel, effect, true);
+    this.#options.restorer.begin(kernel, member, this.#pooledOf(effect)).then(
+      () => this.recovering(member),
+      (error) => {
+        member.joined = false;
+        this.#notStarted(kernel, member, error);
+      },
+    );
   }
 
   /** What waited until it was known who the members are. */
@@ -69,7 +88,7 @@ export class Replicas {
     effects.forEach((effect, index) => {
       const member = added[index]!;
       this.#request(kernel, member, effect, members, { joins: false, niced: index > 0 }).then(
-        () => this.#recovering(member),
+        () => this.recovering(member),
         (error) => this.#notStarted(kernel, member, error),
       );
     });
@@ -84,7 +103,7 @@ export class Replicas {
       // The host is back with its log, or its process may yet start: nothing has to be copied.
       old.container = effect.container;
       if (old.ready) this.#started(old);
-      else this.#recovering(old);
+      else this.recovering(old);
       return;
     }
     this.#join(kernel, effect, old).catch((error) => {
@@ -113,7 +132,7 @@ export class Replicas {
     await this.#admit(kernel, member);
     if (member.container === -1) return;
     if (member.ready) this.#started(member);
-    else this.#recovering(member);
+    else this.recovering(member);
   }
 
   #isMove(kernel: LiveKernel, { container }: Member): boolean {
@@ -132,25 +151,16 @@ export class Replicas {
       if (member.container !== container) return;
       const migrationMs = this.#options.loop.now() - since;
       this.#options.loop.post({ kind: 'replica-joined', container, migrationMs, stateReadMs: 0 });
+      for (const surplus of surplusOf(kernel)) this.#removeLeftOver(kernel, surplus);
     };
     joined().catch((error) => {
       this.#options.log.error({ err: error, kernel: kernel.id }, 'a moved replica did not join');
     });
   }
 
-  #add(kernel: LiveKernel, effect: StartContainer, joined: boolean): Member {
-    const member: Member = {
-      member: kernel.nextMember++,
-      host: this.#options.hosts.byNumber(effect.host)?.id ?? '',
-      container: effect.container,
-      ready: false,
-      joined,
-      readyFrom: 0,
-      position: undefined,
-      startedAt: performance.now(),
-    };
-    kernel.members.set(member.member, member);
-    return member;
+  #add(kernel: LiveKernel, { host, container }: StartContainer, joined: boolean): Member {
+    const id = this.#options.hosts.byNumber(host)?.id ?? '';
+    return kernel.addMember(id, container, joined);
   }
 
   #request(
@@ -160,7 +170,7 @@ export class Replicas {
     members: readonly MemberAddress[],
     how: { joins: boolean; niced: boolean },
   ): Promise<unknown> {
-    const pooled = effect.start === 'prewarmed' ? this.#options.pooledName(effect.container) : '';
+    const pooled = this.#pooledOf(effect);
     const request = { t: 'start-replica' as const, meta: kernel.meta, members, ...how, pooled };
     return this.#options.links.request(
       member.host,
@@ -169,13 +179,17 @@ export class Replicas {
     );
   }
 
+  #pooledOf({ start, container }: StartContainer): string {
+    return start === 'prewarmed' ? this.#options.pooledName(container) : '';
+  }
+
   #notStarted(kernel: LiveKernel, member: Member, error: NbosError): void {
     this.#options.log.warn({ err: error, kernel: kernel.id, host: member.host }, 'no replica');
     this.failed(kernel, member, `${error.code}: ${error.message}`);
   }
 
   /** In the log, without a process yet. */
-  #recovering({ container, ready }: Member): void {
+  recovering({ container, ready }: Member): void {
     if (container === -1 || ready) return;
     this.#options.loop.post({ kind: 'replica-recovering', container });
   }
@@ -209,11 +223,12 @@ export class Replicas {
   died(member: Member): void {
     member.ready = false;
     if (member.position !== undefined) member.position = { ...member.position, ...NO_PROCESS };
-    this.#recovering(member);
+    this.recovering(member);
   }
 
   /** From this index of the log on its state is another: it is ready when it says so anew. */
   resetAt(kernel: LiveKernel, index: number): void {
+    kernel.resetAt = index;
     for (const member of kernel.members.values()) {
       member.readyFrom = index;
       this.died(member);
@@ -237,7 +252,8 @@ export class Replicas {
     }
     if (report.process !== 'ready') member.ready = false;
     this.position(kernel, member, report);
-    if (!member.ready) this.#recovering(member);
+    if (!member.ready) this.recovering(member);
+    for (const surplus of surplusOf(kernel)) this.#removeLeftOver(kernel, surplus);
   }
 
   /** Replicas that a host does not report are gone with their logs. */
@@ -272,13 +288,17 @@ export class Replicas {
     // Core has given the whole kernel up for now: what its members hold is all there is of it.
     const { sessions } = this.#options.loop.core.state;
     if (sessions[kernel.session]?.kernel !== 'placed') return;
+    this.#removeLeftOver(kernel, member);
+  }
+
+  #removeLeftOver(kernel: LiveKernel, member: Member): void {
     this.#change(kernel, () => this.#remove(kernel, member)).catch((error) => {
       this.#options.log.error({ err: error, kernel: kernel.id }, 'a replica was not removed');
     });
   }
 
   async #remove(kernel: LiveKernel, member: Member): Promise<void> {
-    const isLeftOver = (): boolean => member.container === -1;
+    const isLeftOver = (): boolean => member.container === -1 && kernel.members.has(member.member);
     if (await this.#changeMembers(kernel, { remove: member.member }, isLeftOver))
       this.#purge(kernel, member);
   }

@@ -1,8 +1,13 @@
-import type { DecidedCell, KernelReport } from '../wire/messages.ts';
+import type { DecidedCell, KernelReport, StoredKernel } from '../wire/messages.ts';
 import { isFailure } from './cell-request.ts';
-import type { LiveKernel } from './kernel.ts';
+import { LiveKernel } from './kernel.ts';
 
 /** What can be told from the reports of one kernel's hosts. */
+
+/** Numbers that a gateway before this one may have given out in entries that are on their way. */
+const NUMBERS_APART = 1_000;
+/** More than any gateway gives out: each begins beyond all before it, committed or not. */
+const NUMBERS_A_MS = 16;
 
 export interface Report {
   host: string;
@@ -55,4 +60,31 @@ export function isMissed(
 export function repliedIn(reports: readonly Report[]): number | undefined {
   const told = reports.flatMap(({ report: { outputs } }) => outputs.replied ?? []);
   return told.length === 0 ? undefined : Math.max(...told);
+}
+
+/** As its log told of it last: nothing else is known of it. */
+export function kernelOf(best: StoredKernel): LiveKernel {
+  const kernel = new LiveKernel(best.meta);
+  kernel.created = true;
+  const highest = Math.max(0, ...(best.members ?? []).map(({ member }) => member));
+  // Numbers of members that were removed are not known: time alone says which were never used.
+  const seconds = Math.floor((Date.now() - best.meta.createdAt) / 1000);
+  // The clock may have been set back, but numbers in the log grow with the time of its gateways.
+  const { nextCell, nextAttempt, epoch } = best;
+  const logged = Math.ceil(Math.max(nextCell, nextAttempt, epoch) / NUMBERS_A_MS / 1000);
+  kernel.nextMember = Math.max(highest, best.meta.replicas + Math.max(seconds, logged)) + 1;
+  // An entry of the gateway before may be committed yet, and must not be taken for one of ours.
+  const own = Math.max(0, Math.floor(Date.now() - best.meta.createdAt)) * NUMBERS_A_MS;
+  kernel.nextCell = Math.max(own, best.nextCell + NUMBERS_APART);
+  kernel.nextAttempt = Math.max(own, best.nextAttempt + NUMBERS_APART);
+  kernel.epoch = Math.max(own, best.epoch + NUMBERS_APART);
+  kernel.count = best.count;
+  kernel.executor = best.executor;
+  kernel.executed = best.count;
+  kernel.appliedIndex = best.applied;
+  kernel.unreplicated = best.unreplicated ?? [];
+  kernel.pinned = best.pinned ?? [];
+  kernel.stateBytes = best.stateBytes ?? 0;
+  kernel.lastActivityMs = Date.now();
+  return kernel;
 }

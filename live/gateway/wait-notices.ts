@@ -81,6 +81,10 @@ export class WaitNotices {
     const session = state.sessions[kernel.session];
     const execution = session === undefined ? undefined : state.executions.slots[session.active];
     if (kernel.lostQuorum) return 'NotebookOS: waiting: too few replicas of this kernel answer.';
+    if (kernel.restoring) {
+      const why = kernel.lastFailure === '' ? '' : ` (${kernel.lastFailure})`;
+      return `NotebookOS: waiting: the variables come back from the store${why}.`;
+    }
     if (execution?.state === 'gpu-wait') {
       let position = 1;
       for (const other of state.queue.inOrder()) {

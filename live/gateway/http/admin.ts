@@ -138,8 +138,10 @@ function recoverRoute({ admin, service, limits }: AdminParts): Route {
     path: '/nbos/kernels/:id/recover',
     admin: true,
     handle: async (context) => {
-      const kernel = ownKernel(service, context).id;
       const wanted = await readJson(context, RECOVER, limits.bodyBytes);
+      // Of one that is to come back from the store nobody may know yet.
+      const named = context.req.param('id') ?? '';
+      const kernel = wanted.from === 'store' ? named : ownKernel(service, context).id;
       const { createMs } = limits;
       const recovering = admin.recover(kernel, wanted);
       return context.json(await within(recovering, createMs, () => late('recovery', createMs)));
