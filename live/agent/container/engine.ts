@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
 import { join } from 'node:path';
 import Docker from 'dockerode';
 import { NbosError } from '../../../core/errors.ts';
@@ -19,8 +21,11 @@ export class Engine {
 
   constructor(place: string, options: Docker.DockerOptions) {
     this.place = place;
-    this.docker = new Docker({ ...options, timeout: ANSWER_MS });
-    this.patient = new Docker(options);
+    // Of a connection that was kept, nobody knows whether the engine is still there, or lets us in.
+    const Agent = options.protocol === 'https' ? HttpsAgent : HttpAgent;
+    const own = { ...options, agent: new Agent({ keepAlive: false }) };
+    this.docker = new Docker({ ...own, timeout: ANSWER_MS });
+    this.patient = new Docker(own);
   }
 
   /**

@@ -35,16 +35,18 @@ export async function imageOf(engine: Engine, image: string, log: Log): Promise<
 async function pull(engine: Engine, image: string, log: Log): Promise<void> {
   log.info({ image }, 'pulling the image of kernels');
   const what = `pull of ${image}`;
-  const stream = await engine.ask(what, (docker) => docker.pull(image), { ms: STALL_MS });
   const layers = new Map<string, { current: number; total: number }>();
   let saidAt = 0;
   let stalled: NodeJS.Timeout | undefined;
+  let stream: NodeJS.ReadableStream | undefined;
   try {
+    const coming = await engine.ask(what, (docker) => docker.pull(image), { ms: STALL_MS });
+    stream = coming;
     await new Promise<void>((resolve, reject) => {
       const stall = (): void => reject(new Error(`nothing came for ${STALL_MS} ms`));
       stalled = setTimeout(stall, STALL_MS);
       const ended = (error: Error | null): void => (error === null ? resolve() : reject(error));
-      engine.docker.modem.followProgress(stream, ended, (event: Progress) => {
+      engine.docker.modem.followProgress(coming, ended, (event: Progress) => {
         stalled?.refresh();
         const { current, total } = event.progressDetail ?? {};
         if (event.id !== undefined && current !== undefined && total !== undefined)
@@ -55,10 +57,9 @@ async function pull(engine: Engine, image: string, log: Log): Promise<void> {
       });
     });
   } catch (error) {
-    (stream as { destroy?: () => void }).destroy?.();
-    const missing = imageMissing(engine.place, image);
-    const reason = (error as Error).message;
-    throw new NbosError('image-missing', `${missing.message}; ${what}: ${reason}`, missing.hint);
+    (stream as { destroy?: () => void } | undefined)?.destroy?.();
+    const { message, hint } = imageMissing(engine.place, image);
+    throw new NbosError('image-missing', `${message}: ${(error as Error).message}`, hint);
   } finally {
     clearTimeout(stalled);
   }
