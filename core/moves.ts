@@ -1,6 +1,7 @@
 import { admitsReplica } from './admission.ts';
 import type { Host } from './books/host-book.ts';
 import { isBeingMoved, type Session } from './books/session-book.ts';
+import { askForHosts, hostsInAll, isHeldOff } from './demand.ts';
 import type { DrainRequested, MoveRequested } from './events.ts';
 import { cancelDrain, releaseHost, startDrain } from './hosts.ts';
 import { drainTarget, startMove } from './migration.ts';
@@ -26,8 +27,8 @@ function targetOf(state: State, session: Session, replica: number, host: number)
   return target !== undefined && admitsReplica(state, target, session) ? target : undefined;
 }
 
-/** Why the replica cannot be moved there (`host` -1: anywhere), for people; '' when it can. */
-export function whyNotMoved(state: State, session: Session, replica: number, host: number): string {
+/** Why the replica cannot be moved wherever it might go; '' when it can. */
+function whyBusy(state: State, session: Session, replica: number): string {
   const moved = session.replicas[replica];
   if (moved === undefined) return 'the kernel has no such replica';
   if (moved.state !== 'ready') return `the replica is ${moved.state}, only a ready one is moved`;
@@ -38,6 +39,13 @@ export function whyNotMoved(state: State, session: Session, replica: number, hos
   if (active !== undefined && active.container === moved.container) {
     return 'the replica runs a cell; move it when the cell has ended';
   }
+  return '';
+}
+
+/** Why the replica cannot be moved there (`host` -1: anywhere), for people; '' when it can. */
+export function whyNotMoved(state: State, session: Session, replica: number, host: number): string {
+  const busy = whyBusy(state, session, replica);
+  if (busy !== '') return busy;
   if (targetOf(state, session, replica, host) !== undefined) return '';
   if (host !== -1) return 'the host is not up, holds a replica of this kernel, or is too full';
   const up = state.hosts.filter(({ state: at }) => at === 'up').length;
@@ -60,13 +68,53 @@ export function requestDrain(state: State, { host: id, on }: DrainRequested): vo
     releaseHost(state, host);
     return;
   }
-  if (!state.policy.migrates) return;
-  for (const container of [...host.containers]) moveAway(state, host, container);
+  moveAll(state, host);
 }
 
-function moveAway(state: State, host: Host, container: number): void {
+/** A host has come: replicas on hosts that are to be empty may have waited for it. */
+export function goOnDraining(state: State): void {
+  for (const id of state.draining) {
+    const host = state.hosts[id]!;
+    if (host.drainOrdered) moveAll(state, host);
+  }
+}
+
+function moveAll(state: State, host: Host): void {
+  if (!state.policy.migrates) return;
+  for (const container of [...host.containers]) {
+    const moved = movableIn(state, container);
+    if (moved === undefined) continue;
+    const { session, replica } = moved;
+    const target = drainTarget(state, host, session);
+    if (target !== undefined) startMove(state, session, replica, target, null);
+    else if (mayAsk(state)) askForHosts(state, 1, session.need, session.gpuType);
+  }
+}
+
+/** Whether a drain that is asked for again would change something now. */
+export function drainGoesOn(state: State, id: number): boolean {
+  const host = state.hosts[id];
+  if (host?.state === 'up') return true;
+  if (host?.state !== 'draining' || !state.policy.migrates) return false;
+  return host.containers.some((container) => {
+    const moved = movableIn(state, container);
+    if (moved === undefined) return false;
+    return mayAsk(state) || drainTarget(state, host, moved.session) !== undefined;
+  });
+}
+
+/** Whether replicas without a target may have another host come. */
+function mayAsk(state: State): boolean {
+  return state.pending.length === 0 && !isHeldOff(state) && hostsInAll(state) < state.bounds.max;
+}
+
+/** The replica in the container, if it may be moved now, given a target. */
+function movableIn(
+  state: State,
+  container: number,
+): { session: Session; replica: number } | undefined {
   const session = state.sessions[state.containers.get(container)!.session];
   const replica = session?.replicas.findIndex((each) => each.container === container) ?? -1;
-  if (session === undefined || whyNotMoved(state, session, replica, -1) !== '') return;
-  startMove(state, session, replica, drainTarget(state, host, session)!, null);
+  if (session === undefined || whyBusy(state, session, replica) !== '') return undefined;
+  return { session, replica };
 }

@@ -29,7 +29,7 @@ import {
   retryPlacements,
 } from './kernels.ts';
 import { migrationOf, moveJoined, moveStarted } from './migration.ts';
-import { requestDrain, requestMove } from './moves.ts';
+import { goOnDraining, requestDrain, requestMove } from './moves.ts';
 import { failed, released, replied, suspended, yielded } from './outcomes.ts';
 import { PLACEMENTS } from './placements/index.ts';
 import type { Policy } from './policies/policy.ts';
@@ -50,7 +50,10 @@ const HANDLERS: Handlers = {
   'cluster-started': (state) => {
     for (let count = 0; count < state.bounds.initial; count++) provision(state, ZERO, '');
   },
-  'host-up': (state, { host }) => hostUp(state, host),
+  'host-up': (state, { host }) => {
+    hostUp(state, host);
+    goOnDraining(state);
+  },
   'host-failed': (state, { host }) => hostFailed(state, host),
   'host-released': (state, { host }) => hostReleased(state, host),
   'host-lost': (state, { host }) => hostLost(state, host),

@@ -1,14 +1,14 @@
 import type { Effect, StartContainer, StopContainer } from '../../core/effects.ts';
 import type { CoreLoop } from './core-loop.ts';
-import type { Hosts } from './hosts.ts';
 import type { LiveKernel } from './kernel.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { Pools } from './pools.ts';
+import type { Provisioning } from './provision/provisioning.ts';
 import type { Replicas } from './replicas.ts';
 
 export interface DriverOptions {
   loop: CoreLoop;
-  hosts: Hosts;
+  provisioning: Provisioning;
   replicas: Replicas;
   outcomes: Outcomes;
   kernelOf: (session: number) => LiveKernel | undefined;
@@ -31,7 +31,7 @@ export class Driver {
   }
 
   perform(effects: readonly Effect[]): void {
-    const { loop, hosts, outcomes } = this.#options;
+    const { loop, provisioning, outcomes } = this.#options;
     const started = new Set<number>();
     for (const effect of effects) {
       switch (effect.kind) {
@@ -63,10 +63,10 @@ export class Driver {
           loop.setTimer(effect.timer, effect.key, effect.at);
           break;
         case 'provision-host':
-          hosts.wanted(effect.host);
+          provisioning.wanted(effect.host);
           break;
         case 'release-host':
-          hosts.released(effect.host);
+          provisioning.released(effect.host);
           break;
         default: // rates, suspensions and checkpoints are not asked for by policies that run here
       }

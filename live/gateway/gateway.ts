@@ -8,6 +8,7 @@ import type { Policy } from '../../core/policies/policy.ts';
 import { AgentLinks } from '../wire/agent-links.ts';
 import { refusalOf } from '../wire/key-proof.ts';
 import { AllowList, keyPair } from '../wire/keys.ts';
+import type { AgentHello } from '../wire/messages.ts';
 import type { Nearby } from '../wire/nearby.ts';
 import { Admin } from './admin.ts';
 import type { AdminService } from './admin-service.ts';
@@ -19,6 +20,10 @@ import type { KernelSpecs } from './kernel-service.ts';
 import { GATEWAY_LIMITS, type GatewayLimits } from './limits.ts';
 import type { Agents } from './links.ts';
 import { gatewayMetrics } from './metrics.ts';
+import { rememberDrains } from './provision/drains.ts';
+import { HostCommand } from './provision/host-command.ts';
+import { HostPool } from './provision/host-pool.ts';
+import type { KnownHosts, Provisioner } from './provision/provisioner.ts';
 import { rememberRemoved } from './removed-kernels.ts';
 import { RunRecord } from './run-record.ts';
 import { openUsers } from './users.ts';
@@ -44,6 +49,8 @@ export interface GatewayOptions {
   mostHosts?: number;
   /** A host that was not among them has joined. */
   onJoined?: (host: string) => void;
+  /** hosts come and go, at least `config.minHosts` and as many as there are; else all are used */
+  elastic?: ElasticOptions | undefined;
   policy: Policy;
   /** as given: name, or path of its file */
   policyName: string;
@@ -60,6 +67,11 @@ export interface GatewayOptions {
   log: Logger;
   limits?: Partial<GatewayLimits>;
   httpLimits?: Partial<HttpLimits>;
+}
+
+export interface ElasticOptions {
+  /** absolute path of a program that starts and ends hosts; '': they are connected all the time */
+  command: string;
 }
 
 export interface Gateway {
@@ -79,15 +91,15 @@ const ROUND_MS = 1000;
 const SIMULATED_ROUND_MS = 30_000;
 
 /**
- * The scheduler's options in a live system: hosts are all there, what was started never starts
- * again, and rounds are short enough for hosts that come back.
+ * The scheduler's options in a live system: hosts are all there unless they come and go, what was
+ * started never starts again, and rounds are short enough for hosts that come back.
  */
-export function liveConfig(config: Config, hosts: number): Config {
+export function liveConfig(config: Config, hosts: number, isElastic = false): Config {
   const { scaleIntervalMs } = config;
   return {
     ...config,
     hosts,
-    fixed: true,
+    fixed: !isElastic,
     deviceIds: true,
     retryAborted: false,
     reclamation: 'none',
@@ -104,20 +116,12 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { data, log, policyName, version } = options;
   refuseUnfit(options);
   const most = Math.max(options.hosts.length, options.mostHosts ?? 1);
-  const config = liveConfig(options.config, most);
+  const config = liveConfig(options.config, most, options.elastic !== undefined);
   const limits = { ...GATEWAY_LIMITS, ...options.limits };
   const keysFolder = join(data, 'keys');
   const { users, adminToken } = await openUsers(keysFolder, options.token);
   const relay = new Relay();
-  const brain = new Brain({
-    ...{ policy: options.policy, config, links: relay, log, limits },
-    hosts: options.hosts,
-    specs: options.specs,
-    workspace: options.workspace,
-    defaultGpus: config.gpusPerHost > 0 ? 1 : 0,
-    // Set back, the clock of the day would hold all of core's timers for as long.
-    clock: () => Math.floor(performance.timeOrigin + performance.now()),
-  });
+  const brain = brainOf(options, config, limits, relay);
   const recording = recordingOf(brain, options, () => relay.links?.counts.refused ?? 0);
   brain.start();
   const keys = await keyPair(keysFolder, 'gateway');
@@ -125,9 +129,11 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const known = new Set(options.hosts);
   const links = await AgentLinks.listen({
     endpoint: `tcp://${options.linkHost ?? '127.0.0.1'}:${options.linkPort}`,
-    ...{ keys, allowed, log },
-    nearby: options.nearby,
-    refusal: (hello) => refusalOf(hello, keys, allowed, 'agent') || brain.hosts.rivalOf(hello),
+    ...{ keys, allowed, log, nearby: options.nearby },
+    refusal: (hello) =>
+      refusalOf(hello, keys, allowed, 'agent') ||
+      brain.hosts.rivalOf(hello) ||
+      foreignWorkspace(hello, options.workspace),
     onHello: (host, hello) => {
       if (!known.has(host)) options.onJoined?.(host);
       known.add(host);
@@ -177,6 +183,37 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
 }
 
+function brainOf(
+  options: GatewayOptions,
+  config: Config,
+  limits: GatewayLimits,
+  links: Agents,
+): Brain {
+  const { policy, hosts, specs, workspace, elastic, log } = options;
+  return new Brain({
+    ...{ policy, config, links, log, limits, hosts, specs, workspace },
+    provisioner: elastic && provisionerOf(elastic, log),
+    defaultGpus: config.gpusPerHost > 0 ? 1 : 0,
+    // Set back, the clock of the day would hold all of core's timers for as long.
+    clock: () => Math.floor(performance.timeOrigin + performance.now()),
+  });
+}
+
+const COMMAND_MS = 120_000;
+
+function provisionerOf({ command: path }: ElasticOptions, log: Logger) {
+  return (hosts: KnownHosts): Provisioner =>
+    path === ''
+      ? new HostPool(hosts)
+      : new HostCommand({ path, hosts, log, outer: process.env, runMs: COMMAND_MS });
+}
+
+/** Files and packages must be found under the same path wherever a kernel goes. */
+function foreignWorkspace({ workspace }: AgentHello, ours: string): string {
+  if (workspace === undefined || workspace === ours) return '';
+  return `its --workspace is ${workspace}, and that of the gateway is ${ours}: both must be the same`;
+}
+
 function refuseUnfit({ policy, policyName }: GatewayOptions): void {
   if (policy.container === 'session' && policy.suspends !== true) return;
   throw new NbosError(
@@ -201,6 +238,7 @@ function recordingOf(brain: Brain, options: GatewayOptions, refused: () => numbe
   const folder = join(data, 'gateway');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   rememberRemoved(folder, table, log);
+  rememberDrains(folder, brain.drains, log);
   const { epochMs } = loop;
   const journal = new Journal({ folder: join(folder, 'journal'), policy, config, epochMs, log });
   const record = new RunRecord({ folder, policy, version, loop });

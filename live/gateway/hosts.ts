@@ -23,6 +23,8 @@ export interface LiveHost {
   linked: boolean;
   lastBeatAt: number;
   hello: AgentHello | undefined;
+  /** what its hello said may be wrong by now: it was lost, or given back */
+  stale: boolean;
   note: string;
 }
 
@@ -30,6 +32,8 @@ export interface HostEvents {
   /** Its agent said hello and the host is in core's books. */
   reported(host: LiveHost, hello: AgentHello): void;
   positions(host: LiveHost, positions: readonly KernelPosition[]): void;
+  /** Its agent said hello, and core has no use for it now. */
+  idle(host: LiveHost, hello: AgentHello): void;
   /** Its lease is over; core knows. */
   lost(host: LiveHost): void;
 }
@@ -47,6 +51,8 @@ export class Hosts {
   /** hosts that are asked for a report */
   readonly #asked = new Set<string>();
   events: HostEvents | undefined;
+  /** whether the host may have work */
+  accepts: (host: LiveHost) => boolean = () => true;
   #timer: NodeJS.Timeout | undefined;
   #checkedAt: number;
 
@@ -63,6 +69,7 @@ export class Hosts {
       linked: false,
       lastBeatAt: Number.NEGATIVE_INFINITY,
       hello: undefined,
+      stale: false,
       note: 'its agent has not reported yet',
     };
     this.#hosts.set(id, host);
@@ -94,21 +101,36 @@ export class Hosts {
     return (this.#hosts.get(id)?.number ?? -1) !== -1;
   }
 
-  /** Core asks for a host. */
-  wanted(number: number): void {
-    this.#wanted.push(number);
-    this.#match();
+  isHeard(id: string): boolean {
+    const host = this.#hosts.get(id);
+    return host !== undefined && this.#isHeard(host);
   }
 
-  /** Core gives a host back. */
-  released(number: number): void {
-    const host = this.#byNumber.get(number);
-    if (host !== undefined) {
-      host.number = -1;
-      host.note = 'given back';
-      this.#byNumber.delete(number);
-    }
-    this.#options.loop.post({ kind: 'host-released', host: number });
+  /** Core asks for a host: the next that is heard and has no number. */
+  wanted(number: number): void {
+    this.#wanted.push(number);
+    this.match();
+  }
+
+  isWanted(number: number): boolean {
+    return this.#wanted.includes(number);
+  }
+
+  /** Nobody will get the number; false when somebody has it. */
+  withdraw(number: number): boolean {
+    const at = this.#wanted.indexOf(number);
+    if (at === -1) return false;
+    this.#wanted.splice(at, 1);
+    return true;
+  }
+
+  /** Core has given the host back, and nothing of ours is on it. */
+  unbind(host: LiveHost): void {
+    this.#byNumber.delete(host.number);
+    host.number = -1;
+    host.note = 'given back';
+    host.stale = true;
+    host.hello = { ...host.hello!, kernels: [], pooled: [] };
   }
 
   /**
@@ -124,12 +146,17 @@ export class Hosts {
   hello(hello: AgentHello): void {
     const host = this.#hosts.get(hello.host) ?? this.#add(hello.host);
     host.hello = hello;
+    host.stale = false;
     host.linked = true;
     host.lastBeatAt = this.#options.monotone();
     if (host.number === -1) host.note = 'waits for a place in the cluster';
     this.#tellAddresses();
-    if (host.number === -1) this.#match();
-    else this.events?.reported(host, hello);
+    if (host.number !== -1) {
+      this.events?.reported(host, hello);
+      return;
+    }
+    this.match();
+    if (host.number === -1) this.events?.idle(host, hello);
   }
 
   beat(id: string, positions: readonly KernelPosition[]): void {
@@ -137,8 +164,9 @@ export class Hosts {
     if (host === undefined || host.hello === undefined) return;
     host.lastBeatAt = this.#options.monotone();
     host.linked = true;
-    if (host.number === -1) this.#askReport(host);
-    else this.events?.positions(host, positions);
+    if (host.number !== -1) this.events?.positions(host, positions);
+    else if (host.stale || host.hello.kernels.length > 0 || this.#wanted.length > 0)
+      this.#askReport(host);
   }
 
   /** It was given up and is heard again: what its hello said is old. */
@@ -158,11 +186,21 @@ export class Hosts {
     if (host !== undefined) host.linked = false;
   }
 
+  /** Hosts that may have work and have none. Those with kernels come first: they lose no copies. */
+  free(): LiveHost[] {
+    const free = this.all().filter(
+      (host) => host.number === -1 && this.#isHeard(host) && this.accepts(host),
+    );
+    const isEmpty = ({ hello }: LiveHost): number => Number(hello!.kernels.length === 0);
+    return free.sort((a, b) => isEmpty(a) - isEmpty(b));
+  }
+
   /** Gives hosts that are heard the numbers that core has asked for. */
-  #match(): void {
-    const free = this.all().filter((host) => host.number === -1 && this.#isHeard(host));
-    for (const host of free) {
+  match(): void {
+    for (const host of this.free()) {
       if (this.#wanted.length === 0) return;
+      // What follows from a host that is up may have asked for this one.
+      if (host.number !== -1) continue;
       const own = this.#options.expected.indexOf(host.id);
       const at = Math.max(0, this.#wanted.indexOf(own));
       const number = this.#wanted.splice(at, 1)[0]!;
@@ -208,6 +246,7 @@ export class Hosts {
       this.#byNumber.delete(number);
       host.number = -1;
       host.linked = false;
+      host.stale = true;
       host.note = 'no beats: the host, its agent or the network is down';
       loop.post({ kind: 'host-lost', host: number });
       this.events?.lost(host);

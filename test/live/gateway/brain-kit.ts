@@ -2,7 +2,7 @@ import { pino } from 'pino';
 import { resolveConfig } from '../../../core/config/config.ts';
 import type { PartialConfig } from '../../../core/config/options.ts';
 import { notebookos } from '../../../core/policies/notebookos.ts';
-import { Brain } from '../../../live/gateway/brain.ts';
+import { Brain, type BrainOptions } from '../../../live/gateway/brain.ts';
 import { liveConfig } from '../../../live/gateway/gateway.ts';
 import type { Attachment, KernelClient } from '../../../live/gateway/kernel-service.ts';
 import { GATEWAY_LIMITS, type GatewayLimits } from '../../../live/gateway/limits.ts';
@@ -34,14 +34,17 @@ export interface KitOptions {
   limits?: Partial<GatewayLimits>;
   /** before it starts */
   prepare?: (brain: Brain) => void;
+  provisioner?: BrainOptions['provisioner'];
+  /** those whose agents are there from the start; all when left out */
+  connected?: readonly string[];
 }
 
 /** A gateway's inside with agents in memory. */
 export function startKit(options: KitOptions = {}): Kit {
-  const { hosts = 4, config = {}, limits = {}, prepare } = options;
+  const { hosts = 4, config = {}, limits = {}, prepare, provisioner } = options;
   const agents = new FakeAgents(hosts);
-  const brain = newBrain(agents, config, limits, prepare);
-  agents.connect(brain);
+  const brain = newBrain(agents, config, limits, prepare, provisioner);
+  agents.connect(brain, options.connected);
   return { agents, brain };
 }
 
@@ -51,6 +54,7 @@ export function newBrain(
   config: PartialConfig = {},
   limits: Partial<GatewayLimits> = {},
   prepare: (brain: Brain) => void = () => undefined,
+  provisioner?: BrainOptions['provisioner'],
 ): Brain {
   const layers: PartialConfig[] = [
     notebookos.defaults,
@@ -60,7 +64,8 @@ export function newBrain(
   ];
   const brain = new Brain({
     policy: notebookos,
-    config: liveConfig(resolveConfig(...layers), agents.hosts.length),
+    config: liveConfig(resolveConfig(...layers), agents.hosts.length, provisioner !== undefined),
+    provisioner,
     links: agents,
     log: pino({ level: process.env['NBOS_LOG'] ?? 'silent' }),
     limits: { ...GATEWAY_LIMITS, beatMs: 20, hostLeaseMs: 200, recoveryMs: 200, ...limits },
