@@ -27,7 +27,7 @@ export async function run(): Promise<BenchResult[] | string> {
     results.push(await loopTurns(system));
     return results;
   } finally {
-    bare.stop();
+    await bare.stop();
     stock?.stop();
     await system.stop();
   }
@@ -67,7 +67,7 @@ async function latencies(
 }
 
 /** execute_request → execute_reply, ms. */
-async function replyMs(client: NotebookClient): Promise<number> {
+export async function replyMs(client: NotebookClient): Promise<number> {
   const from = performance.now();
   await client.ask('shell', 'execute_request', {
     code: 'pass',
@@ -89,7 +89,7 @@ async function starts(system: System): Promise<BenchResult[]> {
       fresh!.push(await startMs(cold));
       ahead!.push(await startMs(system));
       const { kernel, ms } = await BareKernel.start();
-      kernel.stop();
+      await kernel.stop();
       bare!.push(ms);
     }
   } finally {

@@ -25,9 +25,17 @@ export function freePort(): Promise<number> {
   });
 }
 
+/** How a bare kernel's process is started: with a connection file in `folder`; returns its end. */
+export type LaunchBare = (folder: string, file: string) => Promise<() => Promise<void> | void>;
+
+const asProcess: LaunchBare = async (_folder, file) => {
+  const child = spawn(PYTHON, ['-m', 'ipykernel_launcher', '-f', file], { stdio: 'ignore' });
+  return () => void child.kill('SIGKILL');
+};
+
 /** A client that speaks to one ipykernel over ZMQ and does nothing else. */
 export class BareKernel {
-  private readonly child: ChildProcess;
+  private end: () => Promise<void> | void = () => {};
   private readonly shell = new Dealer({ linger: 0 });
   private readonly iopub = new Subscriber({ linger: 0, receiveHighWaterMark: 0 });
   private readonly folder: string;
@@ -36,7 +44,6 @@ export class BareKernel {
 
   private constructor(folder: string) {
     this.folder = folder;
-    const file = join(folder, 'kernel.json');
     const connection = {
       transport: 'ipc',
       ip: join(folder, 'k'),
@@ -48,20 +55,24 @@ export class BareKernel {
       key: this.key,
       signature_scheme: 'hmac-sha256',
     };
-    const descriptor = openSync(file, 'w');
+    const descriptor = openSync(this.file, 'w');
     writeSync(descriptor, JSON.stringify(connection));
     closeSync(descriptor);
-    this.child = spawn(PYTHON, ['-m', 'ipykernel_launcher', '-f', file], { stdio: 'ignore' });
     this.shell.connect(`ipc://${folder}/k-1`);
     this.iopub.connect(`ipc://${folder}/k-2`);
     this.iopub.subscribe('');
     void this.drain();
   }
 
+  private get file(): string {
+    return join(this.folder, 'kernel.json');
+  }
+
   /** The kernel with its first reply, and how long that took, ms. */
-  static async start(): Promise<{ kernel: BareKernel; ms: number }> {
+  static async start(launch = asProcess): Promise<{ kernel: BareKernel; ms: number }> {
     const from = performance.now();
     const kernel = new BareKernel(mkdtempSync(join(tmpdir(), 'nbos-bare-')));
+    kernel.end = await launch(kernel.folder, kernel.file);
     await kernel.execute('pass');
     return { kernel, ms: performance.now() - from };
   }
@@ -89,8 +100,8 @@ export class BareKernel {
     }
   }
 
-  stop(): void {
-    this.child.kill('SIGKILL');
+  async stop(): Promise<void> {
+    await this.end();
     this.shell.close();
     this.iopub.close();
     rmSync(this.folder, { recursive: true, force: true });
