@@ -144,7 +144,7 @@ export class Host {
   /** devices of this host that are held */
   readonly held = new Map<number, readonly number[]>();
   busy = false;
-  readonly devices: ReplicaDevices = {
+  devices: ReplicaDevices = {
     take: (cell, devices) => {
       if (devices.some((id) => id > 7)) return 'unknown-device';
       if (this.busy) return 'busy';
