@@ -1,4 +1,4 @@
-import { mkdirSync, renameSync, statSync } from 'node:fs';
+import { mkdirSync, openSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Logger, pino } from 'pino';
 import { unwritable } from '../../traces/output-file.ts';
@@ -13,15 +13,18 @@ const MOST_BYTES = 50e6;
 export function openLog(data: string, name: string, aloud: boolean): Logger {
   const folder = join(data, 'logs');
   const file = join(folder, `${name}.ndjson`);
+  let dest: number;
   try {
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const size = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
     if (size > MOST_BYTES) renameSync(file, `${file}.1`);
+    // Open now: a command that fails at once still has its lines written when it exits.
+    dest = openSync(file, 'a', 0o600);
   } catch (error) {
     throw unwritable(file, error);
   }
   const level = levelOf(process.env['NBOS_LOG']);
-  const target = pino.destination({ dest: file, sync: false, mode: 0o600 });
+  const target = pino.destination({ dest, sync: false });
   const aloudStream = { level: 'error' as const, stream: { write: writeLine } };
   const streams = [{ level, stream: target }, ...(aloud ? [aloudStream] : [])];
   return pino({ level, base: { part: name, pid: process.pid } }, pino.multistream(streams));

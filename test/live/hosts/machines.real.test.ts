@@ -161,6 +161,13 @@ testWithPart(test, missing, 'an id belongs to its key, and to one machine at a t
   await machines.untilUp('h1', 'h2', 'h3');
 });
 
+testWithPart(test, missing, 'a host with another workspace is told which it must be', async () => {
+  const elsewhere = join(machines.folder, 'elsewhere');
+  const agent = machines.startAgent(machines.hosts[3]!, 'h4', ['--workspace', elsewhere], 'apart');
+  await machines.untilSaid('apart', /its --workspace is .*elsewhere, and that of the gateway is/);
+  agent.kill('SIGTERM');
+});
+
 testWithPart(test, missing, 'one data directory has one gateway', async () => {
   const { status, stderr } = await machines.system.nbos([
     'gateway',

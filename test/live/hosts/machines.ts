@@ -37,9 +37,9 @@ export class Machines {
     mkdirSync(this.workspace);
   }
 
-  /** As many hosts, and the gateway's machine; nothing runs on them yet. */
-  static async connect(hosts: number): Promise<Machines> {
-    return new Machines(await startEngines(hosts + 1, false, false));
+  /** As many hosts, and the gateway's machine; nothing runs on them but engines, if wanted. */
+  static async connect(hosts: number, engines = false): Promise<Machines> {
+    return new Machines(await startEngines(hosts + 1, engines, engines));
   }
 
   get folder(): string {
@@ -70,7 +70,8 @@ export class Machines {
   startAgent(at: TestEngine, keys: string, words: readonly string[] = [], name = keys) {
     const data = join(this.folder, `data-${name}`);
     const join_ = ['--join', this.gatewayLink, '--keys', join(this.keys, `${keys}.keys`)];
-    const own = ['--data', data, '--workspace', this.workspace, '--trust-network', ...words];
+    const place = words.includes('--workspace') ? [] : ['--workspace', this.workspace];
+    const own = ['--data', data, ...place, '--trust-network', ...words];
     const child = this.system.spawn(['agent', ...join_, ...own], at.prefix);
     for (const stream of [child.stdout!, child.stderr!])
       stream.on('data', (text: Buffer) => {
