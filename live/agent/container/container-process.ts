@@ -1,6 +1,5 @@
 import type Docker from 'dockerode';
 import { describeExit } from '../../doctor/exit-diagnosis.ts';
-import type { GpuAccess } from '../gpu/access.ts';
 import type { Log } from '../kernel/bare-kernel.ts';
 import type { ProcessOptions, StartedProcess, StateFolders } from '../kernel/place.ts';
 import { startTime } from '../kernel/process.ts';
@@ -25,7 +24,6 @@ export interface ContainerParts {
   niced: boolean;
   memoryMb: number;
   share: StateShare;
-  gpus: GpuAccess | undefined;
   onExit: ProcessOptions['onExit'];
   log: Log;
 }
@@ -122,20 +120,6 @@ export class ContainerProcess implements StartedProcess {
     return this.#parts.share.folders(blobs);
   }
 
-  async lease(devices: readonly number[]): Promise<void> {
-    await this.#parts.gpus?.lease({ id: this.#parts.id, pid: this.pid }, devices);
-  }
-
-  async endLease(devices: readonly number[]): Promise<void> {
-    const { gpus, id, log } = this.#parts;
-    if (!this.#running) return;
-    try {
-      await gpus?.end({ id, pid: this.pid }, devices);
-    } catch (error) {
-      log.warn({ container: id, err: error }, 'a device was not taken back');
-    }
-  }
-
   #hold(paused: boolean): void {
     this.#wantsPause = paused;
     this.#holding = this.#holding.then(() => this.#settle());
@@ -168,11 +152,15 @@ export class ContainerProcess implements StartedProcess {
 
   async #remove(): Promise<void> {
     const { engine, id, log } = this.#parts;
+    // An engine that hangs must not keep it alive.
+    const late = setTimeout(() => void this.#killDirectly(), QUICK_MS);
     try {
-      await engine.ask('removal of a container', () => removed(this.#container));
+      await engine.ask('removal of a container', () => removed(this.#container), { ms: END_MS });
     } catch (error) {
       log.warn({ container: id, error: (error as Error).message }, 'a container was not removed');
       await this.#killDirectly();
+    } finally {
+      clearTimeout(late);
     }
   }
 

@@ -67,9 +67,6 @@ export interface StartedProcess {
   cache(): Promise<string>;
   /** Where it and its agent exchange state; `blobs` is the host's folder of this kernel's. */
   folders(blobs: string): Promise<StateFolders>;
-  /** Lets it use devices while a cell runs; left out where nothing keeps it from them. */
-  lease?(devices: readonly number[]): Promise<void>;
-  endLease?(devices: readonly number[]): Promise<void>;
 }
 
 /** Where a process and its agent exchange state that is too large for a message. */

@@ -196,7 +196,6 @@ export class ProcessRuntime implements KernelRuntime {
     const running = this.#running!;
     ended.catch(() => undefined);
     try {
-      if (cell.devices.length > 0) await kernel.process?.lease?.(cell.devices);
       kernel.send('shell', requestOf(cell, header, this.#helper ? record : ''));
       await ended;
       const { reply, text } = splitReply(running.reply!);
@@ -206,7 +205,6 @@ export class ProcessRuntime implements KernelRuntime {
     } finally {
       clearTimeout(running.timer);
       this.#running = undefined;
-      if (cell.devices.length > 0) void kernel.process?.endLease?.(cell.devices);
     }
   }
 
