@@ -9,6 +9,9 @@ export type { JournalLine } from '../core/record/journal.ts';
  *   GET    /nbos/kernels/ID/cells/MSGID    {outputs}: nbformat outputs of one cell so far
  *   POST   /nbos/kernels/ID/migrate        MigrateRequest, answered by MigrateAnswer when done
  *   POST   /nbos/kernels/ID/recover        RecoverRequest of an admin, answered by RecoverAnswer
+ *   POST   /nbos/workspace                {mark}, answered by HostSight[]
+ *   POST   /nbos/hosts/ID/drain          HostStatus: takes no new work and is being emptied
+ *   POST   /nbos/hosts/ID/enable         HostStatus: may have work again
  *   POST   /nbos/faults                    FaultRequest, 204
  *   GET    /nbos/journal                   NDJSON of JournalLine, oldest first
  *   GET    /nbos/tokens                    TokenRecord[]
@@ -23,15 +26,24 @@ export interface SystemStatus {
   kernels: KernelStatus[];
 }
 
+/**
+ * up: has work, or may get some; draining: is being emptied; drained: an operator has taken it out
+ * of service; idle: there, and not needed now; down: not heard
+ */
+export type HostState = 'up' | 'draining' | 'drained' | 'idle' | 'down';
+
 export interface HostStatus {
   id: string;
   pid: number;
   up: boolean;
+  state: HostState;
   gpus: number;
   gpusCommitted: number;
   replicas: number;
   /** why it is not used, or '' */
   note: string;
+  /** why nothing keeps kernels from GPUs that they have no lease for; left out where something does */
+  unguardedGpus?: string;
 }
 
 export interface KernelStatus {
@@ -72,6 +84,13 @@ export interface ReplicaStatus {
   role: 'leader' | 'follower' | 'learner' | 'candidate' | 'gone';
   applied: number;
   process: 'starting' | 'ready' | 'behind' | 'dead';
+}
+
+/** POST /nbos/workspace {mark}: of each host that is up. */
+export interface HostSight {
+  host: string;
+  /** unknown: its kernels have a volume, or it did not answer */
+  sees: 'yes' | 'no' | 'unknown';
 }
 
 /** POST /nbos/faults, only with --enable-faults */

@@ -219,9 +219,10 @@ class RunningAgent implements Agent {
   }
 
   #greet(replicas: Replicas, processes: Processes): void {
-    const { gateway, keys, log, nearby } = this.#options;
+    const { gateway, keys, log, nearby, workspace } = this.#options;
     const { heldNotices, heldBytes } = this.#limits;
     const dispatcher = new Dispatcher({
+      workspace,
       replicas,
       processes,
       log,
@@ -244,7 +245,8 @@ class RunningAgent implements Agent {
   }
 
   #hello(replicas: Replicas, processes: Processes): AgentHello {
-    const { host, keys, capacity, gateway, workspace } = this.#options;
+    const { host, keys, capacity, gateway, workspace, gpuAccess } = this.#options;
+    const unguarded = gpuAccess?.enforced === 'none' ? { unguardedGpus: gpuAccess.reason } : {};
     return {
       t: 'hello',
       v: WIRE_FORMAT,
@@ -255,6 +257,7 @@ class RunningAgent implements Agent {
       proof: keyProof(keys, gateway.key, 'agent'),
       ...(workspace === undefined ? {} : { workspace }),
       ...capacity,
+      ...unguarded,
       kernels: replicas.reports(),
       pooled: processes.names(),
     };

@@ -6,6 +6,7 @@ import { type Answer, answerError, answerOk } from '../wire/requests.ts';
 import type { LinkFaults } from './link-faults.ts';
 import type { Processes } from './pool.ts';
 import { asNbosError, type Replicas } from './replicas.ts';
+import { seesMark } from './workspace-sight.ts';
 
 export interface DispatcherOf {
   replicas: Replicas;
@@ -14,6 +15,8 @@ export interface DispatcherOf {
   log: Logger;
   answer(answer: Answer): void;
   setHosts(hosts: readonly HostAddress[]): void;
+  /** folder that kernels work in; undefined where it is not known */
+  workspace: string | undefined;
   /** The disk takes no more writes; or it does again. */
   setFull(full: boolean): void;
 }
@@ -48,6 +51,7 @@ export class Dispatcher {
     },
     'stop-pooled': ({ pooled }) => this.#of.processes.stop(pooled),
     'resend-outputs': ({ kernel, from }) => this.#of.replicas.get(kernel).resendOutputs(from),
+    'see-workspace': ({ mark }) => seesMark(this.#of.workspace, mark),
     report: () => this.#of.replicas.reports(),
     fault: ({ fault }) => this.#fault(fault),
   };

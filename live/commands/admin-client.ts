@@ -2,6 +2,8 @@ import { ERROR_CODES, type ErrorCode, NbosError } from '../../core/errors.ts';
 import type {
   CellRecord,
   FaultRequest,
+  HostStatus,
+  HostSight,
   KernelStatus,
   MigrateAnswer,
   MigrateRequest,
@@ -58,8 +60,17 @@ export class AdminClient {
     return this.json(`/nbos/kernels/${kernel}/recover`, wanted);
   }
 
+  changeHost(host: string, change: 'drain' | 'enable'): Promise<HostStatus> {
+    const path = `/nbos/hosts/${encodeURIComponent(host)}/${change}`;
+    return this.json(path, { method: 'POST' });
+  }
+
   async fault(body: FaultRequest): Promise<void> {
     await this.send('/nbos/faults', { method: 'POST', body });
+  }
+
+  workspaceSights(mark: string): Promise<HostSight[]> {
+    return this.json('/nbos/workspace', { method: 'POST', body: { mark } });
   }
 
   tokens(): Promise<TokenRecord[]> {

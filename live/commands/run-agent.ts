@@ -53,6 +53,7 @@ export async function runAgent(place: AgentPlace): Promise<Agent> {
     nearby: place.nearby,
     allowed: new AllowList(keysFolder),
     ...gpus,
+    workspace: cluster.workspace,
     runtimes: place.runtimes ?? (await runtimesOf(place, gateway.key, gpus.gpuAccess)),
     openReplica: replicaOpener(),
     store: await kernelStoreOf(data, cluster),

@@ -1,7 +1,7 @@
 import { CLOCK } from './checks/clock.ts';
 import { DISK, SHARED_MEMORY } from './checks/disk.ts';
 import { CGROUPS, ENGINE, ENGINE_LIMITS, SECCOMP, STORAGE } from './checks/engine.ts';
-import { GATEWAY } from './checks/gateway.ts';
+import { GATEWAY, SAME_WORKSPACE } from './checks/gateway.ts';
 import { GPUS } from './checks/gpus.ts';
 import { IMAGE } from './checks/image.ts';
 import { JOIN, KEYS } from './checks/join.ts';
@@ -33,6 +33,7 @@ export const CHECKS: readonly Check[] = [
   KEYS,
   JOIN,
   GATEWAY,
+  SAME_WORKSPACE,
   CLOCK,
 ];
 

@@ -1,6 +1,8 @@
 import type {
   CellRecord,
   FaultRequest,
+  HostStatus,
+  HostSight,
   JournalLine,
   MigrateAnswer,
   MigrateRequest,
@@ -21,6 +23,10 @@ export interface AdminService {
   status(user: User): SystemStatus;
   /** Resolves when the replica has moved. NbosError `migrate-refused`: why it cannot. */
   migrate(kernel: string, request: MigrateRequest): Promise<MigrateAnswer>;
+  /** The host is emptied from now on. NbosError `request-invalid` for an unknown host. */
+  drainHost(host: string): HostStatus;
+  /** An operator's drain is over, and an idle host is asked for. NbosError as above. */
+  enableHost(host: string): HostStatus;
   /** Resolves when the kernel goes on from one replica. NbosError `change-refused`: why not. */
   recover(kernel: string, request: RecoverRequest): Promise<RecoverAnswer>;
   /** Resolves when the fault is set. NbosError `request-invalid` for an unknown kernel or host. */
@@ -29,6 +35,8 @@ export interface AdminService {
   cellsOf(kernel: string): readonly CellRecord[];
   /** No new kernels and cells from now on; resolves when nothing runs or its time limit is over. */
   drain(): Promise<DrainAnswer>;
+  /** Whether each host that is up sees a mark of `nbos doctor` in its workspace. */
+  workspaceSights(mark: string): Promise<HostSight[]>;
   journal(): AsyncIterable<JournalLine>;
 }
 

@@ -4,6 +4,7 @@ import type { JournalLine } from '../../core/record/journal.ts';
 import type {
   CellRecord,
   FaultRequest,
+  HostSight,
   HostStatus,
   KernelStatus,
   MigrateAnswer,
@@ -13,10 +14,12 @@ import type {
   ReplicaStatus,
   SystemStatus,
 } from '../admin-types.ts';
-import type { AgentFault } from '../wire/messages.ts';
+import type { AgentFault, WorkspaceSight } from '../wire/messages.ts';
 import type { AdminService, DrainAnswer, Health } from './admin-service.ts';
 import type { Brain } from './brain.ts';
 import { isFailure, sourceOf } from './cell-request.ts';
+import { hostStatus } from './host-status.ts';
+import type { LiveHost } from './hosts.ts';
 import type { Cell, LiveKernel, Member } from './kernel.ts';
 import type { User } from './kernel-service.ts';
 import type { Agents } from './links.ts';
@@ -34,6 +37,7 @@ export interface AdminOptions {
 
 const MOVE_MS = 120_000;
 const LOOK_MS = 50;
+const SIGHT_MS = 10_000;
 const SHORT_ID = 8;
 
 /** What operators see and do. */
@@ -63,23 +67,8 @@ export class Admin implements AdminService {
         policy: policyName,
         startedAt: this.#startedAt,
       },
-      hosts: brain.hosts.all().map((host) => this.#host(host.id)),
+      hosts: brain.hosts.all().map((host) => hostStatus(brain, host)),
       kernels: kernels.map((kernel) => this.#kernel(kernel)),
-    };
-  }
-
-  #host(id: string): HostStatus {
-    const { brain } = this.#options;
-    const { number, hello, note } = brain.hosts.get(id)!;
-    const host = brain.loop.core.state.hosts[number];
-    return {
-      id,
-      pid: hello?.pid ?? 0,
-      up: number !== -1,
-      gpus: hello?.gpus ?? 0,
-      gpusCommitted: host === undefined ? 0 : host.committed.gpuMillis / 1000,
-      replicas: host?.containers.length ?? 0,
-      note,
     };
   }
 
@@ -173,10 +162,29 @@ export class Admin implements AdminService {
     return this.#moved(kernel, from, index);
   }
 
-  #hostNumber(id: string): number {
+  #knownHost(id: string): LiveHost {
     const host = this.#options.brain.hosts.get(id);
-    if (host === undefined)
-      throw new NbosError('request-invalid', `no host is called ${id}`, '`nbos hosts` lists them.');
+    if (host !== undefined) return host;
+    throw new NbosError('request-invalid', `no host is called ${id}`, '`nbos hosts` lists them.');
+  }
+
+  drainHost(id: string): HostStatus {
+    const { brain } = this.#options;
+    const host = this.#knownHost(id);
+    brain.drains.begin(host);
+    return hostStatus(brain, host);
+  }
+
+  enableHost(id: string): HostStatus {
+    const { brain } = this.#options;
+    const host = this.#knownHost(id);
+    brain.drains.end(host);
+    brain.provisioning.enable(host);
+    return hostStatus(brain, host);
+  }
+
+  #hostNumber(id: string): number {
+    const host = this.#knownHost(id);
     if (host.number !== -1) return host.number;
     throw new NbosError('migrate-refused', `host ${id} is not up: ${host.note}`);
   }
@@ -255,12 +263,7 @@ export class Admin implements AdminService {
   }
 
   async #ask(host: string, fault: AgentFault): Promise<void> {
-    if (this.#options.brain.hosts.get(host) === undefined)
-      throw new NbosError(
-        'request-invalid',
-        `no host is called ${host}`,
-        '`nbos hosts` lists them.',
-      );
+    this.#knownHost(host);
     await this.#options.links.request(host, { t: 'fault', fault });
   }
 
@@ -285,6 +288,20 @@ export class Admin implements AdminService {
     while (running() > 0 && performance.now() < until)
       await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
     return { running: running() };
+  }
+
+  workspaceSights(mark: string): Promise<HostSight[]> {
+    const { brain, links } = this.#options;
+    const up = brain.hosts.all().filter(({ id }) => brain.hosts.isUp(id));
+    const looks = up.map(async ({ id: host }): Promise<HostSight> => {
+      try {
+        const answer = await links.request(host, { t: 'see-workspace', mark }, SIGHT_MS);
+        return { host, sees: (answer as WorkspaceSight).sees };
+      } catch {
+        return { host, sees: 'unknown' };
+      }
+    });
+    return Promise.all(looks);
   }
 
   journal(): AsyncIterable<JournalLine> {

@@ -56,6 +56,8 @@ export type GatewayRequest =
   | ({ t: 'restore-replica'; pooled: string } & Beginning)
   /** Answered by StoredKernel, or nothing when the store has no such kernel. */
   | { t: 'stored-kernel'; kernel: string }
+  /** Answered by WorkspaceSight: whether a file of that name, a mark of `nbos doctor`, is seen. */
+  | { t: 'see-workspace'; mark: string }
   /** interrupt_request on control, SIGINT when it is not answered. */
   | { t: 'interrupt'; kernel: string; member: number }
   | { t: 'start-pooled'; pooled: string; spec: string; argv: readonly string[] }
@@ -97,6 +99,11 @@ export type StoredKernel = Pick<
   'meta' | 'applied' | 'epoch' | 'executor' | 'nextCell' | 'nextAttempt' | 'count'
 > &
   Partial<Pick<KernelReport, 'members' | 'unreplicated' | 'pinned' | 'stateBytes'>>;
+
+/** Whether a host sees a file in the folder that its kernels work in; unknown: it is not there. */
+export interface WorkspaceSight {
+  sees: 'yes' | 'no' | 'unknown';
+}
 
 export type AgentFault =
   | { kind: 'kill-replica'; kernel: string; member: number }
@@ -221,6 +228,8 @@ export interface AgentHello {
   cpuMillis: number;
   memoryMb: number;
   vramMb: number;
+  /** why nothing keeps kernels from its GPUs, where something could */
+  unguardedGpus?: string;
   kernels: readonly KernelReport[];
   pooled: readonly string[];
 }

@@ -20,6 +20,7 @@ const FROM_GATEWAY = {
   'stop-pooled': 'pooled:s',
   'restore-replica': 'meta:o member:n beyond:n after:n empty:b waiting:a pooled:s',
   'stored-kernel': 'kernel:s',
+  'see-workspace': 'mark:s',
   'resend-outputs': 'kernel:s from:n',
   report: '',
   fault: 'fault:o',

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { WORKSPACE_MARK } from '../../agent/workspace-sight.ts';
 import type { AdminService } from '../admin-service.ts';
 import type { KernelService } from '../kernel-service.ts';
 import type { Users } from '../users.ts';
@@ -34,6 +35,7 @@ const FAULT = z.discriminatedUnion('fault', [
 ]);
 const MIGRATE = z.strictObject({ replica: NAME.exactOptional(), to: NAME.exactOptional() });
 const RECOVER = z.strictObject({ from: NAME });
+const MARK = z.strictObject({ mark: z.string().regex(WORKSPACE_MARK) });
 const TOKEN = z.strictObject({ name: z.string(), admin: z.boolean().default(false) });
 const JOURNAL_CHUNK = 65_536;
 
@@ -56,6 +58,7 @@ export function adminRoutes(parts: AdminParts): Route[] {
     },
     ...kernelAdminRoutes(parts),
     recoverRoute(parts),
+    ...hostRoutes(parts),
     {
       method: 'POST',
       path: '/nbos/faults',
@@ -67,6 +70,15 @@ export function adminRoutes(parts: AdminParts): Route[] {
           });
         await admin.fault(await readJson(context, FAULT, limits.bodyBytes));
         return context.body(null, 204);
+      },
+    },
+    {
+      method: 'POST',
+      path: '/nbos/workspace',
+      admin: true,
+      handle: async (context) => {
+        const { mark } = await readJson(context, MARK, limits.bodyBytes);
+        return context.json(await admin.workspaceSights(mark));
       },
     },
     {
@@ -128,6 +140,23 @@ function kernelAdminRoutes({ admin, service, limits }: AdminParts): Route[] {
         const moving = admin.migrate(kernel, wanted);
         return context.json(await within(moving, createMs, () => late('move', createMs)));
       },
+    },
+  ];
+}
+
+function hostRoutes({ admin }: AdminParts): Route[] {
+  return [
+    {
+      method: 'POST',
+      path: '/nbos/hosts/:id/drain',
+      admin: true,
+      handle: (context) => context.json(admin.drainHost(context.req.param('id') ?? '')),
+    },
+    {
+      method: 'POST',
+      path: '/nbos/hosts/:id/enable',
+      admin: true,
+      handle: (context) => context.json(admin.enableHost(context.req.param('id') ?? '')),
     },
   ];
 }

@@ -232,6 +232,40 @@ test('a gateway that is not there, or an address that is none', async () => {
   assert.match(none!.todo, /tcp:\/\/HOST:PORT/);
 });
 
+test('whether all hosts of a gateway see one workspace', async () => {
+  const sees = { h1: 'yes', h2: 'no', h3: 'unknown' };
+  const marks: string[] = [];
+  const server = createHttpServer((request, answer) => {
+    request.on('data', (body) => {
+      const { mark } = JSON.parse(String(body)) as { mark: string };
+      marks.push(mark, ...readdirSync(workspace));
+      const sights = Object.entries(sees).map(([host, each]) => ({ host, sees: each }));
+      answer.end(JSON.stringify(sights));
+    });
+  });
+  const workspace = join(folder, 'common');
+  mkdirSync(workspace);
+  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  try {
+    const gateway = { url, token: 't' };
+    const findings = await findingsOf(subjectWith({ gateway, workspace }), 'same files');
+    assert.equal(
+      findings.map(({ level, found }) => `${level} ${found.slice(0, 2)}`),
+      ['ok h1', 'problem h2', 'warning h3'],
+    );
+    assert.is(marks.length, 2);
+    assert.is(marks[0], marks[1], 'the mark lies in the workspace while hosts look');
+    assert.equal(readdirSync(workspace), []);
+    const none = subjectWith({ gateway, workspace: join(folder, 'nowhere') });
+    const [unwritten] = await findingsOf(none, 'same files');
+    assert.match(unwritten!.found, /file-unwritable.*nowhere/);
+  } finally {
+    server.closeAllConnections();
+    await new Promise((done) => server.close(done));
+  }
+});
+
 test("how a kernel's processes ended is found in the logs of this host", async () => {
   const data = join(folder, 'data');
   mkdirSync(join(data, 'logs'), { recursive: true });

@@ -116,6 +116,8 @@ export class FakeKernels implements KernelService {
   }
 }
 
+const HOST = { pid: 1, up: true, gpus: 2, gpusCommitted: 0, replicas: 1, note: '' };
+
 export class FakeAdmin implements AdminService {
   state: Health = { ready: true, draining: false, reason: '' };
   readonly faults: unknown[] = [];
@@ -137,12 +139,25 @@ export class FakeAdmin implements AdminService {
     throw new NbosError('change-refused', 'nothing is lost', 'See `nbos kernels`.');
   }
 
+  drainHost(host: string): HostStatus {
+    return { ...HOST, id: host, state: 'draining' };
+  }
+
+  enableHost(host: string): HostStatus {
+    if (host !== 'h1') throw new NbosError('request-invalid', `no host is called ${host}`);
+    return { ...HOST, id: host, state: 'up' };
+  }
+
   async fault(request: unknown): Promise<void> {
     this.faults.push(request);
   }
 
   cellsOf() {
     return [{ cell: 0, msgId: 'm1', count: 1, state: 'ok' as const, code: '1', cellId: '' }];
+  }
+
+  async workspaceSights(mark: string) {
+    return [{ host: mark, sees: 'yes' as const }];
   }
 
   async drain() {
