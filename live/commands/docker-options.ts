@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { NbosError } from '../../core/errors.ts';
@@ -124,6 +124,7 @@ export async function containersOf(place: ContainersOf): Promise<RuntimeFactory>
   return containerFactory({
     ...{ engine, image, workspace, host, user, network, gpus, log },
     data: folder,
+    hidden: [dirname(dirname(folder))],
     system: createHash('sha256').update(gateway).digest('hex').slice(0, 12),
     limits: { cpus, memoryMb, pids, shmMb },
     quotaBytes: 0,

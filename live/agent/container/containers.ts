@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { NbosError } from '../../../core/errors.ts';
 import type { GpuAccess } from '../gpu/access.ts';
 import type { Log } from '../kernel/bare-kernel.ts';
 import { userBase } from '../kernel/environment.ts';
@@ -19,7 +20,7 @@ import { type Engine, engineAt } from './engine.ts';
 import { imageOf } from './image.ts';
 import { LABELS } from './names.ts';
 import { type Owner, own, StateShare } from './state-share.ts';
-import { ownerOf, workspaceMountOf } from './workspace-mount.ts';
+import { coversOf, ownerOf, workspaceMountOf } from './workspace-mount.ts';
 
 /** Where programs lie in images that do not say. */
 const USUAL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -51,6 +52,8 @@ export interface ContainerHost {
    * goes through the folder of the sockets.
    */
   data?: string;
+  /** folders that kernels must not see, also where they lie in the workspace */
+  hidden?: readonly string[];
   log: Log;
 }
 
@@ -65,6 +68,7 @@ export async function containerFactory(host: ContainerHost): Promise<KernelFacto
   const image = await imageOf(engine, host.image, host.log);
   const owner = ownerOf(host.user);
   const security: readonly string[] = info.SecurityOptions ?? [];
+  checkUsers(engine, security);
   const settings: ContainerSettings = {
     ...host,
     user: `${owner.uid}:${owner.gid}`,
@@ -77,6 +81,16 @@ export async function containerFactory(host: ContainerHost): Promise<KernelFacto
   const place = new ContainerPlace({ engine, host, settings, owner, searched });
   const { quotaBytes, log } = host;
   return new KernelFactory({ place, quotaBytes, log });
+}
+
+/** An engine that gives users other numbers outside keeps kernels from the files that are theirs. */
+function checkUsers({ place }: Engine, security: readonly string[]): void {
+  if (!security.some((option) => /name=(rootless|userns)/.test(option))) return;
+  throw new NbosError(
+    'engine-failed',
+    `container engine ${place}: it is rootless or remaps users: kernels could not use their sockets`,
+    "Use an engine that runs as root without userns-remap; kernels in it don't run as root.",
+  );
 }
 
 /** Users of containers may not be allowed to make folders in the workspace. */
@@ -129,10 +143,10 @@ class ContainerPlace implements KernelPlace {
     const share = await StateShare.make(join(this.#shares(dirname(directory)), id), owner);
     try {
       const started = await this.#startContainer(this.#request(options, id, share));
-      const { gpus, limits, log } = host;
+      const { limits, log } = host;
       const { memoryMb } = limits;
       return new ContainerProcess({
-        ...{ ...started, engine, niced, memoryMb, share, gpus, onExit, log },
+        ...{ ...started, engine, niced, memoryMb, share, onExit, log },
       });
     } catch (error) {
       await share.remove();
@@ -180,7 +194,11 @@ class ContainerPlace implements KernelPlace {
       ...{ argv, env, cwd, directory, niced },
       name: `nbos-${system}-${host.replace(/[^\w.-]/g, '_')}-${id}`,
       kind: pooled ? 'pooled' : 'kernel',
-      mounts: [...share.mounts(), ...workspaceMountOf(this.#parts.host)],
+      mounts: [
+        ...workspaceMountOf(this.#parts.host),
+        ...coversOf(this.#parts.host),
+        ...share.mounts(),
+      ],
     };
   }
 

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { sep } from 'node:path';
 import { NbosError } from '../../../core/errors.ts';
 import { bindOf, type ContainerRequest } from './container-request.ts';
 import type { ContainerHost } from './containers.ts';
@@ -40,6 +41,17 @@ export function workspaceMountOf(
       },
     } as Mounts[number],
   ];
+}
+
+/** What hides folders of this machine that lie in the workspace: its keys are no kernel's business. */
+export function coversOf({ workspace, workspaceMount, hidden = [] }: ContainerHost): Mounts {
+  if (workspace === '' || workspaceMount !== '') return [];
+  const inside = hidden.filter((folder) => folder.startsWith(`${workspace}${sep}`));
+  return inside.map((Target) => ({
+    ...{ Type: 'tmpfs', Source: '', Target },
+    // The folders through which state goes lie below, and are reached through it.
+    TmpfsOptions: { SizeBytes: 65_536, Mode: 0o711 },
+  }));
 }
 
 /** The user that kernels run as. Throws `usage` for what is none, root, or cannot be from here. */
