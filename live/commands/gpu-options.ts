@@ -7,6 +7,7 @@ import type { GpuAccess } from '../agent/gpu/access.ts';
 import { GUARD_LIMITS } from '../agent/gpu/device-guard.ts';
 import { cellMemoryMb, findGpus, type GpuWishes } from '../agent/gpu/discovery.ts';
 import { HostGpuAccess } from '../agent/gpu/host-access.ts';
+import type { DockerSettings } from './docker-flags.ts';
 
 /** The GPUs of a host as its agent is told of them. */
 export interface HostGpus {
@@ -15,9 +16,25 @@ export interface HostGpus {
   gpuAccess: GpuAccess | undefined;
 }
 
-/** Finds the GPUs of a host. @throws NbosError gpu-device-invalid, gpu-unusable */
-export async function gpusOf(wishes: GpuWishes, log: Logger): Promise<HostGpus> {
-  const inventory = await findGpus(wishes);
+/**
+ * Finds the GPUs of a host, which are this machine's: those of an engine elsewhere cannot be seen.
+ * @throws NbosError usage, gpu-device-invalid, gpu-unusable
+ */
+export async function gpusOf(
+  wishes: GpuWishes,
+  docker: DockerSettings | undefined,
+  log: Logger,
+): Promise<HostGpus> {
+  const engine = docker === undefined ? '' : docker.engine || process.env['DOCKER_HOST'] || '';
+  const isElsewhere = engine.startsWith('tcp:');
+  if (isElsewhere && wishes.devices.length > 0)
+    throw new NbosError(
+      'usage',
+      `--gpu-device: kernels run on the engine at ${engine}, which has other devices`,
+      'Run the agent on the machine of its engine, with --docker unix:///var/run/docker.sock.',
+    );
+  const { devices, count = isElsewhere ? 0 : undefined } = wishes;
+  const inventory = await findGpus({ devices, count });
   const { kind, gpus } = inventory;
   const capacity = capacityOf(gpus.length);
   if (gpus.every(({ node }) => node === undefined)) return { capacity, gpuAccess: undefined };

@@ -55,7 +55,7 @@ export async function joinSystem(given: Arguments): Promise<void> {
   const reach = await reachOf(given, gateway);
   const log = openLog(data, id, true);
   const place = { id, data, keys, gateway, reach, workspace, log };
-  const gpus = await gpusOf(describedGpus(given), log);
+  const gpus = await gpusOf(describedGpus(given), describedDocker(given, undefined), log);
   const runtimes = await runtimesOf(given, place, gpus.gpuAccess);
   const wait = new Acceptance(given, join, keysFile);
   const agent = await startJoined(given, place, { gpus, runtimes }, wait);

@@ -43,7 +43,7 @@ export async function runAgent(place: AgentPlace): Promise<Agent> {
   const endpoint = `tcp://127.0.0.1:${cluster.linkPort}`;
   const gateway = { endpoint, key: await publicKeyOf(keysFolder, 'gateway') };
   const { devices = [], gpus: count } = host;
-  const gpus = await gpusOf({ devices, count }, log);
+  const gpus = await gpusOf({ devices, count }, cluster.docker, log);
   return startAgent({
     host: host.id,
     folder: join(data, 'hosts', host.id),
