@@ -14,6 +14,7 @@ import { TRACE_FLAGS, WINDOW_FLAGS } from '../../traces/trace-flags.ts';
 import type { WriteRun } from '../replay/conclude.ts';
 import { DOCKER_FLAGS } from './docker-flags.ts';
 import { DOCTOR_FLAGS } from './doctor-flags.ts';
+import { COMMAND_FLAG, MIN_HOSTS_FLAG } from './elastic-flags.ts';
 import { JOIN_FLAGS } from './join-flags.ts';
 import type { LoadPolicy } from './system-options.ts';
 
@@ -60,6 +61,7 @@ const GATEWAY_FLAGS: OptionTable = {
   data: DATA,
   policy: word('name of a policy (default notebookos), or the path of a .ts or .js file'),
   replicas: count('replicas', 1, 'replicas of a kernel: 1, 3 or 5 (default 3, on fewer hosts 1)'),
+  ...MIN_HOSTS_FLAG,
   config: word('JSON file of options'),
   set: { type: 'array', string: true, requiresArg: true, describe: 'options as key=value …' },
   'enable-faults': flag('let an administrator cause faults (nbos fault)'),
@@ -84,8 +86,8 @@ const HOST_FLAGS: OptionTable = {
 };
 
 /**
- * `nbos up | gateway | agent | keys | doctor | status | hosts | kernels | migrate | recover | fault | token |
- * kernelspec | image | logs | output | shell | replay`.
+ * `nbos up | gateway | agent | keys | doctor | status | hosts | kernels | migrate | recover |
+ * fault | token | kernelspec | image | logs | output | shell | replay`.
  */
 export function addLiveCommands(program: Program, { writeRun, loadPolicy }: LiveParts): void {
   addServing(program, loadPolicy);
@@ -126,7 +128,9 @@ function addServing(program: Program, load: LoadPolicy): void {
       ...HOST_FLAGS,
       ...DOCKER_FLAGS,
       hosts: count('hosts', 1, 'number of hosts; with --listen the most that may join (16)'),
+      ...COMMAND_FLAG,
       listen: word('ADDRESS:PORT on which hosts of other machines join, with keys of nbos keys'),
+      keys: word('gateway.keys of nbos keys, where those were made in another data directory'),
     },
     async (given) => (await import('./serve-actions.ts')).serveGateway(given, load),
   );
@@ -169,7 +173,17 @@ function addInspecting(program: Program): void {
     { watch: flag('again each second, until Ctrl-C') },
     inspect('showStatus'),
   );
-  addCommand(program, 'hosts', 'hosts and their GPUs', {}, inspect('showHosts'));
+  addCommand(
+    program,
+    'hosts [change] [host]',
+    'hosts and their GPUs; drain HOST takes one out of service, enable HOST back into it',
+    {},
+    inspect('showHosts'),
+    {
+      change: { type: 'string', choices: ['drain', 'enable'], describe: 'what to do with a host' },
+      host: { type: 'string', describe: 'id of the host' },
+    },
+  );
   addCommand(
     program,
     'kernels',
