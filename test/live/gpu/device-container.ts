@@ -32,6 +32,11 @@ while True:
     client.close()
 `;
 
+/** Why leases cannot be enforced here, '' when they can. */
+export const missingDevices = existsSync('/sys/fs/cgroup/devices/devices.deny')
+  ? ''
+  : 'there is no devices cgroup to write';
+
 export interface PretendDevices {
   readonly paths: readonly [string, string];
   remove(): void;

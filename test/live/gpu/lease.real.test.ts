@@ -1,5 +1,4 @@
 // time-limit: 120 s
-import { existsSync } from 'node:fs';
 import { pino } from 'pino';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -8,16 +7,14 @@ import { findGpus } from '../../../live/agent/gpu/discovery.ts';
 import { HostGpuAccess } from '../../../live/agent/gpu/host-access.ts';
 import { testWithPart } from '../../skip.ts';
 import { missingEngines, startEngines } from '../container/engines.ts';
-import { deviceContainer, pretendDevices } from './device-container.ts';
+import { deviceContainer, missingDevices, pretendDevices } from './device-container.ts';
 
 const log = pino({ level: 'silent' });
 const WHOLE = { shared: false, vramMb: 0 };
 /** CUDA has started on every device of that container: looks come when the test asks. */
 const LIMITS = { contextMb: 500, lookMs: 3_600_000 };
 
-const missing =
-  missingEngines ||
-  (existsSync('/sys/fs/cgroup/devices/devices.deny') ? '' : 'there is no devices cgroup to write');
+const missing = missingEngines || missingDevices;
 
 async function accessTo(devices: readonly string[]) {
   return new HostGpuAccess(await findGpus({ devices, count: undefined }), log);
