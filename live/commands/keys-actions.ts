@@ -11,6 +11,7 @@ import {
 } from '../../traces/command-line.ts';
 import { unwritable } from '../../traces/output-file.ts';
 import { sealKeyOf } from '../stores/seal.ts';
+import { type GatewayKeys, gatewayKeysOf } from '../wire/gateway-keys.ts';
 import { HOST_KEYS_FORMAT, type HostKeys, readHostKeys, SHARED_KEYS } from '../wire/host-keys.ts';
 import { AllowList, allow, type KeyPair, keyPair, newKeyPair, writeSecret } from '../wire/keys.ts';
 import { dataFolder } from './cluster-file.ts';
@@ -21,6 +22,7 @@ const GATEWAY = 'gateway';
 /**
  * `nbos keys`: on the gateway's machine, what hosts need to join: OUT/ID.keys for each that is
  * named, and OUT/agents.keys for hosts that cannot have one each. Pairs that are there stay.
+ * OUT/gateway.keys has all that is the gateway's, for where it runs without this folder.
  * @throws NbosError usage, file-exists, file-unwritable, key-invalid
  */
 export async function makeKeys(given: Arguments): Promise<void> {
@@ -50,10 +52,12 @@ export async function makeKeys(given: Arguments): Promise<void> {
     // First the file: a key that is let in and that nobody has would have to be renewed.
     const hosts = Object.fromEntries([...known].filter(([name]) => name !== id));
     const host = id === SHARED_KEYS ? '' : id;
-    await write(out, id, { v: HOST_KEYS_FORMAT, host, pair, gateway, hosts, seal });
+    const keys: HostKeys = { v: HOST_KEYS_FORMAT, host, pair, gateway, hosts, seal };
+    await write(out, id, keys);
     await allow(folder, id, pair.publicKey);
   }
-  const files = [...pairs.keys()].map((id) => fileOf(out, id));
+  await write(out, GATEWAY, await gatewayKeysOf(folder));
+  const files = [GATEWAY, ...pairs.keys()].map((id) => fileOf(out, id));
   const text = [...files, 'Bring each host its own file, over a channel that you trust, and join:'];
   text.push('  nbos agent --join tcp://GATEWAY:PORT --keys ID.keys');
   printResult(given, text.join('\n'), { gateway, files });
@@ -97,7 +101,7 @@ function fileOf(out: string, id: string): string {
   return join(out, `${id}.keys`);
 }
 
-async function write(out: string, id: string, keys: HostKeys): Promise<void> {
+async function write(out: string, id: string, keys: HostKeys | GatewayKeys): Promise<void> {
   const path = fileOf(out, id);
   await writeSecret(path, `${JSON.stringify(keys, null, 2)}\n`).catch((error) => {
     throw unwritable(path, error);

@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { NbosError } from '../../core/errors.ts';
 import { type Arguments, textOf } from '../../traces/command-line.ts';
 import { findKernelSpecs, type InstalledSpecs } from '../agent/kernel/kernelspecs.ts';
 import { findPython, pythonsBeside } from '../agent/kernel/python.ts';
-import { startGateway } from '../gateway/gateway.ts';
+import { type GatewayOptions, startGateway } from '../gateway/gateway.ts';
+import { installGatewayKeys } from '../wire/gateway-keys.ts';
 import type { Nearby } from '../wire/nearby.ts';
 import { type ClusterFile, dataFolder, writeCluster } from './cluster-file.ts';
 import { connectText } from './connect-text.ts';
@@ -38,11 +40,13 @@ export async function runGateway(
   const data = dataFolder(textOf(given, 'data'));
   const described = await describedCluster(given, data);
   const { policy, config } = await liveConfig(described, load);
-  const tls = describedTls(given);
+  const http = httpOf(described, given);
   const { find, python } = await specsOf(described, data);
   const unlock = await lockData(data);
+  const keys = textOf(given, 'keys');
   let cluster = described;
   try {
+    if (keys !== undefined) await installGatewayKeys(join(data, 'keys'), resolve(keys));
     const log = openLog(data, 'gateway', true);
     const { joins, docker, workspace } = described;
     // Hosts that join look for themselves.
@@ -51,11 +55,7 @@ export async function runGateway(
     const specs = await kernelspecs(described, find, log);
     const gateway = await startGateway({
       data,
-      http: {
-        ...described.http,
-        ...(tls === undefined ? {} : { tls }),
-        behindProxy: given['behind-proxy'] === true,
-      },
+      http,
       linkPort: described.linkPort,
       ...(joins === undefined ? {} : { linkHost: joins.host, mostHosts: joins.most }),
       // Those that joined are waited for after a restart.
@@ -64,6 +64,7 @@ export async function runGateway(
         cluster = { ...cluster, hosts: [...cluster.hosts, host] };
         if (isWritten) rewrite(data, cluster, log);
       },
+      elastic: described.elastic,
       hosts: described.hosts.map(({ id }) => id),
       policy,
       policyName: described.policy,
@@ -71,7 +72,7 @@ export async function runGateway(
       workspace: described.workspace,
       specs: () => Promise.resolve(specs),
       enableFaults: described.enableFaults,
-      token: process.env['NBOS_TOKEN'] ?? '',
+      token: givenToken(process.env),
       version: version(),
       nearby,
       log,
@@ -97,6 +98,31 @@ export async function runGateway(
   } catch (error) {
     await unlock();
     throw error;
+  }
+}
+
+/** Where clients are served. @throws NbosError usage, file-not-found */
+function httpOf({ http }: ClusterFile, given: Arguments): GatewayOptions['http'] {
+  const tls = describedTls(given);
+  return {
+    ...http,
+    ...(tls === undefined ? {} : { tls }),
+    behindProxy: given['behind-proxy'] === true,
+  };
+}
+
+/** NBOS_TOKEN, or what is in the file NBOS_TOKEN_FILE; '' has one made. */
+function givenToken(env: NodeJS.ProcessEnv): string {
+  const file = env['NBOS_TOKEN_FILE'];
+  if (env['NBOS_TOKEN'] || !file) return env['NBOS_TOKEN'] ?? '';
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    throw new NbosError(
+      'file-not-found',
+      `NBOS_TOKEN_FILE: ${file} cannot be read: ${(error as Error).message}`,
+      'Name a file that holds the token of the first administrator.',
+    );
   }
 }
 

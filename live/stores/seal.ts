@@ -61,15 +61,21 @@ export async function sealKeyOf(folder: string): Promise<string> {
   const path = join(folder, 'store.json');
   const known = await readFile(path, 'utf8').catch(() => undefined);
   if (known !== undefined) return keyIn(path, known);
+  await storeSealKey(folder, randomBytes(32).toString('hex'));
+  return keyIn(path, await readFile(path, 'utf8'));
+}
+
+/** Stores a key of a seal, unless there is one. */
+export async function storeSealKey(folder: string, key: string): Promise<void> {
+  const path = join(folder, 'store.json');
   const part = `${path}.${process.pid}-${randomBytes(4).toString('hex')}`;
-  const text = JSON.stringify({ v: FORMAT, key: randomBytes(32).toString('hex') });
+  const text = JSON.stringify({ v: FORMAT, key });
   await writeFile(part, `${text}\n`, { mode: 0o600, flush: true });
   // Another process may have made it meanwhile: what is there now is what all use.
   await link(part, path).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'EEXIST') throw error;
   });
   await rm(part, { force: true });
-  return keyIn(path, await readFile(path, 'utf8'));
 }
 
 function keyIn(path: string, text: string): string {

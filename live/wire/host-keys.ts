@@ -21,21 +21,27 @@ export interface HostKeys {
   seal: string;
 }
 
-const KEY = z.string().regex(/^[!-~]{40}$/);
+export const KEY = z.string().regex(/^[!-~]{40}$/);
+export const SEAL_KEY = z.string().regex(/^[0-9a-f]{64}$/);
 const HOST_KEYS = z.object({
   v: z.literal(HOST_KEYS_FORMAT),
   host: z.string().regex(/^[A-Za-z0-9_-]{0,32}$/),
   pair: z.object({ publicKey: KEY, secretKey: KEY }),
   gateway: KEY,
   hosts: z.record(z.string(), KEY),
-  seal: z.string().regex(/^[0-9a-f]{64}$/),
+  seal: SEAL_KEY,
 });
 
+/** See readKeysFile. */
+export function readHostKeys(path: string): Promise<HostKeys> {
+  return readKeysFile(path, HOST_KEYS, 'a host');
+}
+
 /**
- * Reads what `nbos keys` wrote. Others must not be able to read it.
+ * Reads what `nbos keys` wrote for `whom`. Others must not be able to read it.
  * @throws NbosError file-not-found, key-invalid, format-version
  */
-export async function readHostKeys(path: string): Promise<HostKeys> {
+export async function readKeysFile<T>(path: string, shape: z.ZodType<T>, whom: string): Promise<T> {
   const made = 'Make it on the machine of the gateway: nbos keys --data DIR --hosts ID.';
   const text = await readFile(path, 'utf8').catch((error: Error) => {
     throw new NbosError('file-not-found', `--keys: ${path} cannot be read: ${error.message}`, made);
@@ -55,9 +61,9 @@ export async function readHostKeys(path: string): Promise<HostKeys> {
     throw new NbosError(
       'format-version',
       `--keys: ${path} has format version ${v}; this build reads up to ${HOST_KEYS_FORMAT}`,
-      'Update NotebookOS on this host.',
+      'Update NotebookOS here.',
     );
-  const parsed = HOST_KEYS.safeParse(value);
+  const parsed = shape.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new NbosError('key-invalid', `--keys: ${path} holds no keys of a host`, made);
+  throw new NbosError('key-invalid', `--keys: ${path} holds no keys of ${whom}`, made);
 }

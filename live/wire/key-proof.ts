@@ -39,7 +39,8 @@ export interface Claim {
 
 /**
  * Why the sender of a hello may not be the host that it names, '' when it is: an id belongs to the
- * key under which it was let in. Hosts of the shared pair may have any id that has no key of its own.
+ * key under which it was let in. Hosts of the shared pair may have any id that has no key of its
+ * own.
  */
 export function refusalOf(
   claim: Claim,

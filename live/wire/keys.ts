@@ -29,8 +29,13 @@ export async function keyPair(folder: string, name: string): Promise<KeyPair> {
   const path = join(folder, `${name}.key`);
   const text = await readFile(path, 'utf8').catch(() => undefined);
   if (text !== undefined) return parsePair(path, text);
-  await writeFirst(path, `${JSON.stringify({ v: KEY_FORMAT, ...curveKeyPair() })}\n`);
-  // Another process may have made it meanwhile: what is there now is what all use.
+  return storePair(folder, name, newKeyPair());
+}
+
+/** Stores a pair under a name, unless there is one: what is there then is what all use. */
+export async function storePair(folder: string, name: string, made: KeyPair): Promise<KeyPair> {
+  const path = join(folder, `${name}.key`);
+  await writeFirst(path, `${JSON.stringify({ v: KEY_FORMAT, ...made })}\n`);
   const pair = parsePair(path, await readFile(path, 'utf8'));
   await writeSecret(join(folder, `${name}.pub`), `${pair.publicKey}\n`);
   return pair;

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { installGatewayKeys } from '../../../live/wire/gateway-keys.ts';
 import { type HostKeys, readHostKeys, SHARED_KEYS } from '../../../live/wire/host-keys.ts';
 import { keyProof, refusalOf } from '../../../live/wire/key-proof.ts';
-import { AllowList, newKeyPair } from '../../../live/wire/keys.ts';
+import { AllowList, keyPair, newKeyPair } from '../../../live/wire/keys.ts';
 import { KnownHosts } from '../../../live/wire/known-hosts.ts';
 import { decodeZ85, encodeZ85 } from '../../../live/wire/z85.ts';
 import { refuses, works } from '../commands/run-nbos.ts';
@@ -49,11 +50,29 @@ test('keys that are there stay; --renew makes new ones and shuts the old ones ou
   assert.equal(keysOf(SHARED_KEYS).pair, shared.pair);
 });
 
+test('a gateway elsewhere takes its keys from a file, and no other gateway does', async () => {
+  const file = join(out, 'gateway.keys');
+  const keys = join(folder, 'elsewhere', 'keys');
+  await installGatewayKeys(keys, file);
+  for (const name of ['gateway.key', 'gateway.pub', 'store.json'])
+    assert.is(
+      readFileSync(join(keys, name), 'utf8'),
+      readFileSync(join(data, 'keys', name), 'utf8'),
+    );
+  assert.equal(new AllowList(keys).names(), new AllowList(join(data, 'keys')).names());
+  await installGatewayKeys(keys, file);
+  const other = join(folder, 'other', 'keys');
+  await keyPair(other, 'gateway');
+  const refused = await installGatewayKeys(other, file).catch((error) => error);
+  assert.is(refused.code, 'key-invalid');
+  assert.equal(new AllowList(other).names().size, 0);
+});
+
 test('what is wrong about keys is said, with what to do', async () => {
   const keys = ['keys', '--data', data];
   await refuses([...keys, '--hosts', 'a/b', '--out', out], env, /^usage: --hosts: "a\/b" cannot/);
   await refuses([...keys, '--hosts', 'gateway', '--out', out], env, /^usage: --hosts: "gateway"/);
-  const elsewhere = join(folder, 'elsewhere');
+  const elsewhere = join(folder, 'other-out');
   await refuses([...keys, '--hosts', 'h1', '--out', elsewhere], env, /^file-exists: h1 .*--renew/);
   const join_ = ['agent', '--data', join(folder, 'host'), '--join', 'tcp://127.0.0.1:7400'];
   await refuses(
