@@ -173,11 +173,11 @@ function listen(server: Server, { host, port }: HttpOptions): Promise<void> {
 
 /** @throws Refusal 503 when it takes longer */
 async function whenReady(admin: AdminService, waitMs: number): Promise<void> {
-  const until = Date.now() + waitMs;
+  const until = performance.now() + waitMs;
   for (;;) {
     const { ready, reason } = admin.health();
     if (ready) return;
-    if (Date.now() >= until) throw unavailable(reason || 'The gateway is starting');
+    if (performance.now() >= until) throw unavailable(reason || 'The gateway is starting');
     await new Promise((resolve) => setTimeout(resolve, READY_POLL_MS));
   }
 }

@@ -33,8 +33,8 @@ export class Connection implements KernelClient {
   readonly kernel: string;
   readonly session: string;
   /** ms of the last sign of life, and of the last ping */
-  heardAt = Date.now();
-  pingedAt = Date.now();
+  heardAt = performance.now();
+  pingedAt = performance.now();
   readonly #parts: ConnectionParts;
   readonly #uncork: () => void;
   #corked = false;
@@ -122,7 +122,7 @@ export class Connection implements KernelClient {
   }
 
   #heard(): void {
-    this.heardAt = Date.now();
+    this.heardAt = performance.now();
   }
 
   #receive(data: Buffer, binary: boolean): void {

@@ -19,7 +19,7 @@ export class Connections {
     this.#limits = limits;
     this.#metrics = metrics;
     const every = Math.min(SWEEP_MS, limits.pingMs);
-    this.#timer = setInterval(() => this.#sweep(Date.now()), every);
+    this.#timer = setInterval(() => this.#sweep(performance.now()), every);
     this.#timer.unref();
   }
 
@@ -56,8 +56,8 @@ export class Connections {
   async closeAll(withinMs: number): Promise<void> {
     clearInterval(this.#timer);
     for (const connection of this.#open) connection.close(1012, 'the gateway restarts');
-    const until = Date.now() + withinMs;
-    while (this.#open.size > 0 && Date.now() < until)
+    const until = performance.now() + withinMs;
+    while (this.#open.size > 0 && performance.now() < until)
       await new Promise((resolve) => setTimeout(resolve, 10));
     for (const connection of this.#open) connection.terminate();
   }
