@@ -49,6 +49,8 @@ export interface CurrentCell {
   readonly start: StartEntry;
   readonly submit: SubmitEntry;
   phase: CellPhase;
+  /** those of the host that it has */
+  devices: readonly number[];
   /** of the process that runs it */
   generation: number;
   ranAt: number;
@@ -98,6 +100,7 @@ export class CellRunner {
       start,
       submit,
       phase: 'preparing',
+      devices: [],
       generation: 0,
       ranAt: 0,
       lastOutput: -1,
@@ -144,7 +147,7 @@ export class CellRunner {
       if (!this.#isCurrent(cell) || !(await this.#lease(cell))) return undefined;
       const result = await this.#execute(cell);
       if (result?.cuda && cell.generation === process.generation)
-        this.#of.devices.bind(cell.start.devices);
+        this.#of.devices.bind(cell.devices);
       if (result !== undefined) return result;
     }
     return undefined;
@@ -167,24 +170,26 @@ export class CellRunner {
         await process.inStep();
         continue;
       }
-      if (taken === 'taken' && (await this.#open(cell))) return this.#isCurrent(cell);
+      const isTaken = typeof taken !== 'string';
+      if (isTaken) cell.devices = taken;
+      if (isTaken && (await this.#open(cell))) return this.#isCurrent(cell);
       if (taken === 'unknown-device' || now() >= until) {
         if (this.#isCurrent(cell)) this.#yield(cell);
         return false;
       }
       await this.#pause();
       // A process that has ended is being started anew.
-      if (taken === 'taken') await process.inStep();
+      if (isTaken) await process.inStep();
     }
     return false;
   }
 
   /** Lets the process use the cell's devices. False when it cannot, or has just ended. */
-  async #open({ start }: CurrentCell): Promise<boolean> {
+  async #open(cell: CurrentCell): Promise<boolean> {
     const { devices, process } = this.#of;
-    if (devices.open === undefined || start.devices.length === 0) return true;
+    if (devices.open === undefined || cell.devices.length === 0) return true;
     try {
-      await devices.open(process.pid, start.devices);
+      await devices.open(process.pid, cell.devices);
       return true;
     } catch (error) {
       this.#of.warn(error, 'devices were not opened');
@@ -200,8 +205,9 @@ export class CellRunner {
   async #execute(cell: CurrentCell): Promise<CellResult | undefined> {
     const { process } = this.#of;
     const { start, submit } = cell;
-    const { attempt, count, devices } = start;
+    const { attempt, count } = start;
     cell.generation = process.generation;
+    const { devices } = cell;
     const run = { cell: start.cell, attempt, count, devices, request: submit };
     try {
       return await process.use((runtime) => {

@@ -77,8 +77,8 @@ export interface ReplicaOutputs {
 
 /** Devices of the host, for one kernel; see DeviceGuard. */
 export interface ReplicaDevices {
-  /** All or none. */
-  take(cell: number, devices: readonly number[], asked: Asked): Taken;
+  /** As many as are booked, all or none. */
+  take(cell: number, booked: readonly number[], asked: Asked): Taken;
   release(cell: number): void;
   /**
    * Lets a process use what the cell has taken, until it is released. Rejects `gpu-lease-failed`.

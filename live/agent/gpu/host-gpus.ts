@@ -1,6 +1,9 @@
 /** A lease as a cell holds it. */
 interface Lease {
   readonly kernel: string;
+  /** as the gateway's books number them */
+  readonly booked: readonly number[];
+  /** what it has of this host, in the order in which the process sees them */
   readonly devices: readonly number[];
   /** a share of each device, which other kernels may share */
   readonly shared: boolean;
@@ -8,8 +11,8 @@ interface Lease {
   readonly vramMb: number;
 }
 
-/** Whether a cell can have its devices, and what must happen before. */
-export type Taken = 'taken' | 'restart-process' | 'busy' | 'unknown-device';
+/** The devices that a cell has, or why it cannot have any and what must happen before. */
+export type Taken = readonly number[] | 'restart-process' | 'busy' | 'unknown-device';
 
 /** What a cell asks of its devices besides their ids. */
 export interface Asked {
@@ -30,19 +33,19 @@ const WHOLE: Asked = { shared: false, vramMb: 0 };
 const UNKNOWN: GpuMemory = { memoryMb: [], contextMb: 0 };
 
 /**
- * The GPUs of a host and what runs on them. The gateway's books choose the devices of a cell; a
- * host checks that they are there and free before it runs it: its view outlives a gateway.
- * Devices that a process has used stay visible to it and hold its memory until it ends, so a
- * kernel is bound to the ids that it first used with CUDA.
+ * The GPUs of a host and what runs on them. The gateway's books say how many a cell has, and which
+ * cells share one; the host says which they are, so that a kernel has the same ones again: a process
+ * with CUDA sees those it had first until it ends, and keeps some of their memory. Its view outlives
+ * a gateway, and what is not free in it is not given, whatever the books say.
  */
 export class HostGpus {
   readonly count: number;
   readonly #memory: GpuMemory;
   readonly #leases = new Map<string, Lease>();
+  /** by kernel: devices that its process sees, in their order, since CUDA has started in it */
   readonly #bound = new Map<string, readonly number[]>();
   /** of a kernel's process: all devices that it ever had, and those of its latest lease */
   readonly #had = new Map<string, { all: Set<number>; latest: readonly number[] }>();
-  #holders: (string | undefined)[];
   /**
    * A device that this kernel's process keeps without a lease is needed by another. True when it
    * lets go; else whoever needs it waits.
@@ -52,21 +55,19 @@ export class HostGpus {
   constructor(count: number, memory: GpuMemory = UNKNOWN) {
     this.count = count;
     this.#memory = memory;
-    this.#holders = new Array(count).fill(undefined);
   }
 
   /**
-   * Leases `devices` to a cell of `kernel`, all or none. `restart-process` when the process has CUDA
-   * on others: it must be started anew from its state and `unbind` be called first. `busy` also
-   * while another process keeps what is needed: it has been asked to let go.
+   * Leases as many devices to a cell of `kernel` as are `booked`, all or none. `restart-process`
+   * when its process sees others: it must be started anew from its state and `unbind` be called first.
+   * `busy` also while another process keeps what is needed: it has been asked to let go.
    */
-  take(kernel: string, cell: number, devices: readonly number[], asked: Asked = WHOLE): Taken {
-    if (devices.some((id) => !Number.isInteger(id) || id < 0 || id >= this.count))
+  take(kernel: string, cell: number, booked: readonly number[], asked: Asked = WHOLE): Taken {
+    if (booked.some((id) => !Number.isInteger(id) || id < 0 || id >= this.count))
       return 'unknown-device';
-    const bound = this.#bound.get(kernel);
-    if (bound !== undefined && devices.some((id) => !bound.includes(id))) return 'restart-process';
-    if (!devices.every((id) => this.#isFree(kernel, id, asked.shared))) return 'busy';
-    const lease = { kernel, devices, ...asked };
+    const devices = this.#choose(kernel, booked, asked.shared);
+    if (typeof devices === 'string') return devices;
+    const lease = { kernel, booked, devices, ...asked };
     const inTheWay = devices.flatMap((id) => this.#inTheWay(id, lease));
     if (inTheWay.length > 0) {
       for (const other of new Set(inTheWay)) this.onWanted(other);
@@ -74,15 +75,42 @@ export class HostGpus {
     }
     if (!devices.every((id) => this.#hasRoom(id, lease))) return 'busy';
     this.#leases.set(keyOf(kernel, cell), lease);
-    if (!asked.shared) for (const id of devices) this.#holders[id] = kernel;
     this.#remember(kernel, devices);
-    return 'taken';
+    return devices;
   }
 
-  #isFree(kernel: string, id: number, shared: boolean): boolean {
-    const holder = this.#holders[id];
-    if (holder !== undefined) return holder === kernel;
-    return shared || !this.#leasing(id).some((other) => other !== kernel);
+  #choose(kernel: string, booked: readonly number[], shared: boolean): Taken {
+    const sharing = shared ? this.#sharedAs(kernel, booked) : [];
+    const free = this.#freeFor(kernel);
+    const possible = sharing.length > 0 ? sharing : free.slice(0, booked.length);
+    if (possible.length < booked.length) return 'busy';
+    // A process counts devices from the first that it sees.
+    const seen = this.#bound.get(kernel)?.slice(0, booked.length);
+    if (seen === undefined) return possible;
+    const allowed = sharing.length > 0 ? sharing : free;
+    const fits = seen.length === booked.length && seen.every((id) => allowed.includes(id));
+    return fits ? seen : 'restart-process';
+  }
+
+  /** What others have who share the same devices in the books. */
+  #sharedAs(kernel: string, booked: readonly number[]): number[] {
+    const leases = [...this.#leases.values()].filter((each) => each.shared);
+    return booked.flatMap((id) => {
+      const other = leases.find((each) => each.kernel !== kernel && each.booked.includes(id));
+      return other?.devices[other.booked.indexOf(id)] ?? [];
+    });
+  }
+
+  /** Devices without a lease of another kernel: its own first, those that others keep last. */
+  #freeFor(kernel: string): number[] {
+    const rank = (id: number): number => {
+      const leasing = this.#leasing(id);
+      if (leasing.length > 0) return leasing.every((each) => each === kernel) ? 0 : -1;
+      return this.#keeping(id).some((other) => other !== kernel) ? 2 : 1;
+    };
+    const free = Array.from({ length: this.count }, (_, id) => ({ id, rank: rank(id) }));
+    const usable = free.filter((each) => each.rank !== -1);
+    return usable.sort((a, b) => a.rank - b.rank || a.id - b.id).map(({ id }) => id);
   }
 
   /** Kernels that keep this device without a lease, where there must be none or is no room. */
@@ -123,13 +151,8 @@ export class HostGpus {
   /** Ends a cell's lease, and gives the devices that it had; none when there is no such lease. */
   release(kernel: string, cell: number): readonly number[] {
     const lease = this.#leases.get(keyOf(kernel, cell));
-    if (lease === undefined) return [];
     this.#leases.delete(keyOf(kernel, cell));
-    const others = [...this.#leases.values()].filter((each) => each.kernel === kernel);
-    for (const id of lease.devices)
-      if (this.#holders[id] === kernel && !others.some((each) => each.devices.includes(id)))
-        this.#holders[id] = undefined;
-    return lease.devices;
+    return lease?.devices ?? [];
   }
 
   /** CUDA has started in the kernel's process with these devices visible. */
@@ -147,7 +170,6 @@ export class HostGpus {
   forget(kernel: string): void {
     this.unbind(kernel);
     for (const [key, lease] of this.#leases) if (lease.kernel === kernel) this.#leases.delete(key);
-    this.#holders = this.#holders.map((holder) => (holder === kernel ? undefined : holder));
   }
 
   /**
@@ -160,11 +182,9 @@ export class HostGpus {
     const fair = used.filter((id) => !never.includes(id));
     const latest = had?.latest ?? [];
     this.bind(kernel, fair.every((id) => latest.includes(id)) && fair.length > 0 ? latest : fair);
-    const leasing = (id: number): boolean => this.#leasing(id).includes(kernel);
-    const lost = (id: number): boolean => {
-      const holder = this.#holders[id];
-      return holder !== undefined && holder !== kernel && !leasing(id);
-    };
+    const holders = this.holders();
+    const lost = (id: number): boolean =>
+      holders[id] !== undefined && !this.#leasing(id).includes(kernel);
     return { never, taken: fair.filter(lost) };
   }
 
@@ -173,9 +193,13 @@ export class HostGpus {
     return this.#bound.get(kernel) ?? [];
   }
 
-  /** Which kernel holds each device, undefined for a free one. */
+  /** Which kernel has each device for itself, undefined for a free or shared one. */
   holders(): readonly (string | undefined)[] {
-    return this.#holders;
+    const whole = [...this.#leases.values()].filter(({ shared }) => !shared);
+    return Array.from(
+      { length: this.count },
+      (_, id) => whole.find(({ devices }) => devices.includes(id))?.kernel,
+    );
   }
 }
 

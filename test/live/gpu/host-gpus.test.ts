@@ -23,6 +23,52 @@ function fakeAccess(used: Record<string, readonly number[]>, said: string[]): Gp
   };
 }
 
+test('devices are leased whole, all or none, and shared where asked', () => {
+  const gpus = new HostGpus(2);
+  assert.equal(gpus.take('k1', 1, [0], WHOLE), [0]);
+  assert.is(gpus.take('k2', 1, [0, 1], WHOLE), 'busy');
+  assert.equal(gpus.holders(), ['k1', undefined]);
+  assert.is(gpus.take('k2', 1, [2], WHOLE), 'unknown-device');
+  assert.equal(gpus.take('k2', 1, [0], WHOLE), [1], 'the books may be behind');
+  assert.is(gpus.take('k3', 1, [1], WHOLE), 'busy');
+  gpus.release('k1', 1);
+  gpus.release('k2', 1);
+  assert.equal(gpus.holders(), [undefined, undefined]);
+  assert.equal(gpus.take('k1', 2, [1], shareOf(0)), [0]);
+  assert.equal(gpus.take('k2', 2, [1], shareOf(0)), [0], 'who shares in the books does here');
+  assert.equal(gpus.take('k3', 2, [0], shareOf(0)), [1]);
+  assert.is(gpus.take('k4', 2, [0], WHOLE), 'busy');
+  gpus.forget('k3');
+  assert.equal(gpus.take('k4', 2, [0], WHOLE), [1]);
+  assert.equal(gpus.take('k4', 2, [0], WHOLE), [1], 'asked again, it has the same');
+});
+
+test('a process has the devices again that it sees, whichever the books name', () => {
+  const gpus = new HostGpus(3);
+  assert.equal(gpus.take('k1', 1, [0], WHOLE), [0]);
+  assert.equal(gpus.take('k2', 1, [1], WHOLE), [1]);
+  gpus.bind('k1', [0]);
+  gpus.bind('k2', [1]);
+  gpus.release('k1', 1);
+  gpus.release('k2', 1);
+  assert.equal(gpus.take('k2', 2, [0], WHOLE), [1]);
+  assert.equal(gpus.take('k3', 1, [1], WHOLE), [2], 'what k1 keeps is left to it');
+  assert.equal(gpus.take('k1', 2, [2], WHOLE), [0]);
+  gpus.release('k1', 2);
+  gpus.release('k2', 2);
+  assert.is(gpus.take('k2', 3, [0, 1], WHOLE), 'restart-process', 'it sees one');
+  gpus.unbind('k2');
+  assert.is(gpus.take('k2', 3, [0, 1], WHOLE), 'busy');
+  gpus.unbind('k1');
+  assert.equal(gpus.take('k2', 3, [0, 1], WHOLE), [0, 1]);
+  gpus.bind('k2', [0, 1]);
+  gpus.release('k2', 3);
+  assert.equal(gpus.take('k4', 1, [0], WHOLE), 'busy');
+  gpus.release('k3', 1);
+  assert.equal(gpus.take('k4', 1, [0], WHOLE), [2]);
+  assert.equal(gpus.take('k2', 4, [1], WHOLE), [0], 'the first that it sees');
+});
+
 test('a device that is kept without a lease is asked back before another kernel has it', () => {
   const gpus = new HostGpus(2);
   const asked: string[] = [];
@@ -38,7 +84,7 @@ test('a device that is kept without a lease is asked back before another kernel 
   assert.equal(asked, [], 'a lease is not asked back');
   assert.equal(gpus.release('k1', 1), [0, 1]);
   assert.equal(gpus.release('k1', 1), []);
-  assert.is(gpus.take('k1', 2, [1], WHOLE), 'taken', 'its own it may have again');
+  assert.equal(gpus.take('k1', 2, [1], WHOLE), [0], 'its own it may have again');
   assert.is(gpus.take('k2', 1, [0], WHOLE), 'busy');
   assert.equal(asked.splice(0), ['k1'], 'its cell has the other one: it will not let go');
   gpus.release('k1', 2);
@@ -46,7 +92,7 @@ test('a device that is kept without a lease is asked back before another kernel 
   assert.equal(asked.splice(0), ['k1'], 'it is asked once');
   lets = true;
   assert.is(gpus.take('k2', 1, [0], WHOLE), 'busy', 'it needs time to end');
-  assert.is(gpus.take('k2', 1, [0], WHOLE), 'taken');
+  assert.equal(gpus.take('k2', 1, [0], WHOLE), [0]);
 });
 
 test('contexts of CUDA and shares must fit into the memory of a device', () => {
@@ -57,17 +103,17 @@ test('contexts of CUDA and shares must fit into the memory of a device', () => {
     gpus.unbind(kernel);
     return true;
   };
-  assert.is(gpus.take('k1', 1, [0], shareOf(4_000)), 'taken');
+  assert.equal(gpus.take('k1', 1, [0], shareOf(4_000)), [0]);
   assert.is(gpus.take('k2', 1, [0], shareOf(5_001)), 'busy', '9001 and two contexts');
-  assert.is(gpus.take('k2', 1, [0], shareOf(5_000)), 'taken');
+  assert.equal(gpus.take('k2', 1, [0], shareOf(5_000)), [0]);
   assert.is(gpus.take('k3', 1, [0], WHOLE), 'busy', 'shares are out');
   gpus.bind('k2', [0]);
   gpus.release('k2', 1);
-  assert.is(gpus.take('k3', 1, [0], shareOf(4_500)), 'taken', 'three contexts fit');
+  assert.equal(gpus.take('k3', 1, [0], shareOf(4_500)), [0], 'three contexts fit');
   gpus.release('k3', 1);
   assert.is(gpus.take('k3', 1, [0], shareOf(4_501)), 'busy');
   assert.equal(asked, ['k2'], 'a context that only waits makes room');
-  assert.is(gpus.take('k3', 1, [0], shareOf(4_501)), 'taken');
+  assert.equal(gpus.take('k3', 1, [0], shareOf(4_501)), [0]);
 });
 
 test('devices in use bind a kernel to those it could see, and tell what is not its own', () => {
@@ -98,10 +144,10 @@ test('a device used without CUDA being told of is taken from its user when anoth
     });
     return of;
   });
-  assert.is(one!.take(1, [0], WHOLE), 'taken');
+  assert.equal(one!.take(1, [0], WHOLE), [0]);
   await one!.open!(101, [0]);
   one!.release(1);
-  assert.is(two!.take(1, [0], WHOLE), 'taken', 'nobody knows of its use yet');
+  assert.equal(two!.take(1, [0], WHOLE), [0], 'nobody knows of its use yet');
   await two!.open!(102, [0]);
   assert.equal(said.splice(0), [
     'started k1 101 []',

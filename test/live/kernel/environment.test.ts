@@ -3,7 +3,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { HostGpus } from '../../../live/agent/gpu/host-gpus.ts';
 import { writeConnection } from '../../../live/agent/kernel/connection.ts';
 import { kernelEnvironment, validEnvironment } from '../../../live/agent/kernel/environment.ts';
 import { findKernelSpecs } from '../../../live/agent/kernel/kernelspecs.ts';
@@ -184,27 +183,6 @@ test('virtual environments of the workspace have their own kernelspecs', async (
   const [own] = found.pythons;
   const { specs: one } = await findKernelSpecs(own!, { HOME: folder }, found);
   assert.is(one['venv'], undefined);
-});
-
-test('devices are leased whole, shared where asked, and stick once used', () => {
-  const gpus = new HostGpus(2);
-  assert.is(gpus.take('k1', 1, [0]), 'taken');
-  assert.is(gpus.take('k2', 1, [0, 1]), 'busy');
-  assert.equal(gpus.holders(), ['k1', undefined]);
-  assert.is(gpus.take('k2', 1, [2]), 'unknown-device');
-  assert.is(gpus.take('k2', 1, [1]), 'taken');
-  gpus.bind('k1', [0]);
-  gpus.release('k1', 1);
-  gpus.release('k2', 1);
-  assert.equal(gpus.holders(), [undefined, undefined]);
-  assert.is(gpus.take('k1', 2, [1]), 'restart-process');
-  assert.equal(gpus.boundTo('k1'), [0]);
-  gpus.unbind('k1');
-  assert.is(gpus.take('k1', 2, [1]), 'taken');
-  gpus.forget('k1');
-  assert.is(gpus.take('k2', 3, [1]), 'taken');
-  assert.is(gpus.take('k3', 1, [0], { shared: true, vramMb: 0 }), 'taken');
-  assert.is(gpus.take('k4', 1, [0], { shared: true, vramMb: 0 }), 'taken');
 });
 
 test.after(() => rmSync(folder, { recursive: true, force: true }));

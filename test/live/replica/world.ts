@@ -149,7 +149,7 @@ export class Host {
       if (devices.some((id) => id > 7)) return 'unknown-device';
       if (this.busy) return 'busy';
       this.held.set(cell, devices);
-      return 'taken';
+      return devices;
     },
     release: (cell) => void this.held.delete(cell),
     bind: () => undefined,
