@@ -10,7 +10,7 @@ export interface GuardLimits {
   readonly lookMs: number;
 }
 
-export const GUARD_LIMITS: GuardLimits = { contextMb: 500, lookMs: 2_000 };
+export const GUARD_LIMITS: GuardLimits = { contextMb: 500, lookMs: 3_000 };
 
 /** What a kernel's replica does about devices when it is asked. */
 export interface DeviceOwner {
@@ -122,6 +122,7 @@ export class DeviceGuard {
   /** Sees what is used, binds kernels to it, and ends those that use what is not theirs. */
   async look(): Promise<void> {
     const users: GpuUser[] = Array.from(this.#pids, ([id, pid]) => ({ id, pid }));
+    if (users.length === 0) return;
     const used = await this.#access?.usedBy(users);
     for (const [index, { id, pid }] of users.entries()) {
       const ids = used?.[index] ?? [];

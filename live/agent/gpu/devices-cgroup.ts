@@ -1,4 +1,5 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DeviceNode } from './device-node.ts';
 
@@ -22,7 +23,7 @@ export type FoundCgroup = { readonly folder: string } | { readonly reason: strin
  * denied to the host itself.
  */
 export function devicesCgroup(pid: number, files = KERNEL_FILES): FoundCgroup {
-  const path = pathOf(pid, 'devices', files);
+  const path = pathIn(readText(join(files.proc, String(pid), 'cgroup')), 'devices');
   if (path === undefined)
     return { reason: 'there is no devices cgroup of version 1 with files to write to' };
   if (!OF_A_CONTAINER.test(path)) return { reason: `process ${pid} is in no container's cgroup` };
@@ -32,14 +33,19 @@ export function devicesCgroup(pid: number, files = KERNEL_FILES): FoundCgroup {
 }
 
 /** All processes of the container whose first one is `pid`; undefined when it is in none. */
-export function containerProcesses(pid: number, files = KERNEL_FILES): number[] | undefined {
+export async function containerProcesses(
+  pid: number,
+  files = KERNEL_FILES,
+): Promise<number[] | undefined> {
+  const own = await readFile(join(files.proc, String(pid), 'cgroup'), 'utf8').catch(() => '');
   for (const [controller, folder] of [
     ['devices', 'devices'],
     ['', ''],
   ] as const) {
-    const path = pathOf(pid, controller, files);
+    const path = pathIn(own, controller);
     if (path === undefined || !OF_A_CONTAINER.test(path)) continue;
-    const text = readText(join(files.cgroups, folder, path, 'cgroup.procs'));
+    const list = join(files.cgroups, folder, path, 'cgroup.procs');
+    const text = await readFile(list, 'utf8').catch(() => undefined);
     if (text !== undefined) return text.split('\n').filter(Boolean).map(Number);
   }
   return undefined;
@@ -59,9 +65,8 @@ export function changeAccess(
     writeFileSync(join(folder, `devices.${change}`), `c ${number} rwm`, { flag: 'w' });
 }
 
-/** Its path in a hierarchy of version 1, or of version 2 for ''. */
-function pathOf(pid: number, controller: string, { proc }: KernelFiles): string | undefined {
-  const text = readText(join(proc, String(pid), 'cgroup')) ?? '';
+/** A process's path in a hierarchy of version 1, or of version 2 for ''. */
+function pathIn(text: string, controller: string): string | undefined {
   for (const line of text.split('\n')) {
     const [, controllers, path] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
     if (controllers?.split(',').includes(controller)) return path;
@@ -69,10 +74,10 @@ function pathOf(pid: number, controller: string, { proc }: KernelFiles): string 
   return undefined;
 }
 
-function readText(file: string): string | undefined {
+function readText(file: string): string {
   try {
     return readFileSync(file, 'utf8');
   } catch {
-    return undefined;
+    return '';
   }
 }

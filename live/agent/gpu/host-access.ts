@@ -93,10 +93,13 @@ export class HostGpuAccess implements GpuAccess {
   }
 
   async usedBy(containers: readonly GpuUser[]): Promise<readonly (readonly number[])[]> {
-    const processes = await this.#processesOf(containers);
-    if (this.#inventory.kind !== 'nvidia')
+    if (this.#inventory.kind !== 'nvidia') {
+      const processes = await this.#processesOf(containers);
       return Promise.all(processes.map((pids) => openDevices(pids, this.#nodes, this.#files)));
+    }
     const users = await nvidiaUsers(this.#nvidia);
+    if (users.size === 0) return containers.map(() => []);
+    const processes = await this.#processesOf(containers);
     const uuids = this.#inventory.gpus.map(({ uuid }) => uuid);
     return processes.map((pids) => {
       const used = new Set(pids.flatMap((pid) => users.get(pid) ?? []));
@@ -105,7 +108,8 @@ export class HostGpuAccess implements GpuAccess {
   }
 
   async #processesOf(containers: readonly GpuUser[]): Promise<number[][]> {
-    const found = containers.map(({ pid }) => containerProcesses(pid, this.#files));
+    const all = containers.map(({ pid }) => containerProcesses(pid, this.#files));
+    const found = await Promise.all(all);
     const bare = containers.filter((_, index) => found[index] === undefined).map(({ pid }) => pid);
     const trees = bare.length === 0 ? undefined : await descendants(bare, this.#files);
     return containers.map(({ pid }, index) => found[index] ?? trees?.get(pid) ?? []);

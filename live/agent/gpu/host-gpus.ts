@@ -34,9 +34,9 @@ const UNKNOWN: GpuMemory = { memoryMb: [], contextMb: 0 };
 
 /**
  * The GPUs of a host and what runs on them. The gateway's books say how many a cell has, and which
- * cells share one; the host says which they are, so that a kernel has the same ones again: a process
- * with CUDA sees those it had first until it ends, and keeps some of their memory. Its view outlives
- * a gateway, and what is not free in it is not given, whatever the books say.
+ * cells share one; the host says which they are, so that a kernel has the same ones again: a
+ * process with CUDA sees those it had first until it ends, and keeps some of their memory. Its view
+ * outlives a gateway, and what is not free in it is not given, whatever the books say.
  */
 export class HostGpus {
   readonly count: number;
@@ -59,8 +59,8 @@ export class HostGpus {
 
   /**
    * Leases as many devices to a cell of `kernel` as are `booked`, all or none. `restart-process`
-   * when its process sees others: it must be started anew from its state and `unbind` be called first.
-   * `busy` also while another process keeps what is needed: it has been asked to let go.
+   * when its process sees others: it must be started anew from its state and `unbind` be called
+   * first. `busy` also while another process keeps what is needed: it has been asked to let go.
    */
   take(kernel: string, cell: number, booked: readonly number[], asked: Asked = WHOLE): Taken {
     if (booked.some((id) => !Number.isInteger(id) || id < 0 || id >= this.count))

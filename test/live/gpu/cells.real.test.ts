@@ -52,7 +52,7 @@ testWithPart(
       // Kept open between cells, until a kernel needs both.
       await printed(one.client, `state = 41\nkept = os.open('${devices.paths[0]}', os.O_RDONLY)`);
       const still = 'print(state + 1, os.path.exists(f"/proc/self/fd/{kept}"))';
-      await new Promise((resolve) => setTimeout(resolve, 3_000));
+      await new Promise((resolve) => setTimeout(resolve, 7_000));
       assert.is(await printed(one.client, `# nbos: gpus=0\n${still}`), '42 True');
       const two = await system.notebook({ KERNEL_GPUS: '2' });
       assert.is(await printed(two.client, look), "['ok', 'ok'] 0,1");

@@ -43,27 +43,27 @@ function version1(name: string, path: string) {
   return files;
 }
 
-test("a container's cgroup is found by its process, by both of the engine's drivers", () => {
+test("a container's cgroup is found by its process, by both of the engine's drivers", async () => {
   for (const path of [`/docker/${ID}`, `/system.slice/docker-${ID}.scope`]) {
     const files = version1(path.replaceAll('/', '-'), path);
     const found = devicesCgroup(7, files);
     assert.equal(found, { folder: join(files.cgroups, 'devices', path) });
-    assert.equal(containerProcesses(7, files), [7, 8]);
+    assert.equal(await containerProcesses(7, files), [7, 8]);
     changeAccess((found as { folder: string }).folder, 'deny', [{ path: '/dev/x', number: '1:5' }]);
     const written = readFileSync(join(files.cgroups, 'devices', path, 'devices.deny'), 'utf8');
     assert.is(written, 'c 1:5 rwm');
   }
 });
 
-test("no cgroup but a container's is ever written, and it is said why", () => {
+test("no cgroup but a container's is ever written, and it is said why", async () => {
   const service = devicesCgroup(7, version1('service', '/system.slice/ssh.service'));
   assert.match((service as { reason: string }).reason, /process 7 is in no container's cgroup/);
   const hidden = kernelFiles('hidden', `5:devices:/docker/${ID}\n`, 'pids');
   assert.match((devicesCgroup(7, hidden) as { reason: string }).reason, /cannot be seen from here/);
   const second = kernelFiles('second', `0::/docker/${ID}\n`, `docker/${ID}`);
   assert.match((devicesCgroup(7, second) as { reason: string }).reason, /no devices cgroup/);
-  assert.equal(containerProcesses(7, second), [7, 8]);
-  assert.is(containerProcesses(9, second), undefined);
+  assert.equal(await containerProcesses(7, second), [7, 8]);
+  assert.is(await containerProcesses(9, second), undefined);
 });
 
 test('where it cannot be enforced, leases are granted and the reason is told once', async () => {

@@ -98,6 +98,18 @@ test('engines are told of GPUs by requests, or by CDI names where both sides kno
   assert.is(cellMemoryMb({ ...inventory, cdi: true }, 500), 2 * 81_059);
 });
 
+test("what the driver's list of processes says is found of a kernel and its children", async () => {
+  const gpu = { name: 'card', index: 0, uuid: 'GPU-aa11', memoryMb: 0, node: undefined };
+  const gpus = [gpu, { ...gpu, index: 1, uuid: 'GPU-bb22' }];
+  const inventory = { kind: 'nvidia', gpus, cdi: false } as const;
+  // Its parent is the process of this test.
+  const busy = new HostGpuAccess(inventory, log, undefined, driver('echo "$PPID, GPU-bb22"'));
+  const [mine, other] = [process.pid, 2 ** 22 + 1].map((pid) => ({ id: 'k', pid }));
+  assert.equal(await busy.usedBy([mine!, other!]), [[1], []]);
+  const idle = new HostGpuAccess(inventory, log, undefined, driver('true'));
+  assert.equal(await idle.usedBy([mine!, other!]), [[], []]);
+});
+
 test('character devices stand in for GPUs, each once; other files do not', async () => {
   const [zero, full] = await deviceNodes(['/dev/zero', '/dev/full']);
   assert.equal([zero!.number, full!.number], ['1:5', '1:7']);
