@@ -119,7 +119,7 @@ export interface RecoverRequest {
 
 export interface RecoverAnswer {
   kernel: string;
-  /** id that the replica has now */
+  /** id that the replica has now, and its host; '' when the next cell brings it back */
   replica: string;
   host: string;
 }

@@ -137,25 +137,30 @@ export class Replicas {
 
   /**
    * The kernel goes on here with what the store has of it. Resolves once its member exists; when
-   * that was not to be, nothing of it is here.
+   * that was not to be, all is as it was.
    */
   restore(request: Extract<GatewayRequest, { t: 'restore-replica' }>): Promise<RestoreAnswer> {
     const { t: _t, pooled, ...beginning } = request;
     const { kernel } = beginning.meta;
     return this.#inTurn(kernel, async () => {
       const { store, blobs, options } = this.#of;
-      await this.#purge(kernel);
+      const before = this.#replicas.get(kernel);
+      if (before === undefined) await this.#purge(kernel);
       await blobs.prepare(kernel);
+      const fetch: Parameters<typeof restoreGroup>[2] = async (files) => {
+        await blobs.fetchStored(kernel, files);
+        // Only now is its log of no use.
+        this.#replicas.delete(kernel);
+        await before?.stop('leave');
+      };
       try {
-        const fetch: Parameters<typeof restoreGroup>[2] = (files) =>
-          blobs.fetchStored(kernel, files);
-        const { host } = options;
-        const begun = await restoreGroup(store, options.store, fetch, host, beginning);
+        const begun = await restoreGroup(store, options.store, fetch, options.host, beginning);
         await this.#open(kernel, false, pooled, undefined);
         options.log.info({ kernel, ...begun }, 'a kernel begins anew from the store');
         return { ...begun, report: this.get(kernel).report() };
       } catch (error) {
-        await this.#purge(kernel);
+        if (before === undefined) await this.#purge(kernel);
+        else if (!this.#replicas.has(kernel)) await this.#reopen(kernel);
         throw error;
       }
     });

@@ -37,10 +37,12 @@ export async function recoverKernel(given: Arguments): Promise<void> {
   const client = connect();
   const id = await recoveredId(given, client, from === 'store');
   const answer = await client.recover(id, { from });
+  const { host, replica } = answer;
+  const where = host === '' ? 'with its next cell' : `on ${host} as ${replica}`;
   const text =
     from === 'store'
-      ? `goes on with what the store has of it, on ${answer.host} as ${answer.replica}`
-      : `goes on from its replica on ${answer.host}, which is ${answer.replica} now`;
+      ? `goes on with what the store has of it, ${where}`
+      : `goes on from its replica on ${host}, which is ${replica} now`;
   printResult(given, `${id}: ${text}`, answer);
 }
 

@@ -216,6 +216,7 @@ export class Admin implements AdminService {
       from === FROM_STORE
         ? await brain.recover.fromStore(kernel)
         : await brain.recover.from(kernel, this.#member(kernel, from));
+    if (member === undefined) return { kernel: kernel.id, replica: '', host: '' };
     return { kernel: kernel.id, replica: replicaId(kernel, member), host: member.host };
   }
 

@@ -373,9 +373,8 @@ export class Outcomes {
   /** The scheduler takes up a cell that it does not know and that waits. */
   resubmit(kernel: LiveKernel, { cell, submit }: Cell): void {
     const { loop } = this.#options;
-    const submittedAt = submittedAtOf(loop, submit);
-    const asked = { session: kernel.session, cell, submittedAt, need: submit.need, expectedMs: -1 };
-    loop.post({ kind: 'cell-submitted', ...asked });
+    const asked = { session: kernel.session, cell, need: submit.need, expectedMs: -1 };
+    loop.post({ kind: 'cell-submitted', ...asked, submittedAt: submittedAtOf(loop, submit) });
     this.watchWaiting(kernel);
   }
 

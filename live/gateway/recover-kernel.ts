@@ -40,7 +40,7 @@ export class RecoverKernel {
   async from(kernel: LiveKernel, member: Member): Promise<Member> {
     const { links, loop, replicas, startMs } = this.#options;
     this.#refuseDown(member);
-    this.#refuseWhole(kernel);
+    this.#refuseWhole(kernel, (each) => this.#options.hosts.isUp(each.host));
     const { host } = member;
     const as = kernel.nextMember++;
     const named = { kernel: kernel.id, member: member.member, as };
@@ -74,18 +74,19 @@ export class RecoverKernel {
   /**
    * The kernel goes on with what the store has of it, on a host where it was to be, else where core
    * places it next. What other members have is given up once that is done. Resolves with the member
-   * that there is from now on.
+   * that there is from now on, or nothing when its next cell is what brings it back.
    */
-  async fromStore(kernel: LiveKernel): Promise<Member> {
+  async fromStore(kernel: LiveKernel): Promise<Member | undefined> {
     const { loop, replicas, restorer, hosts } = this.#options;
-    this.#refuseWhole(kernel);
+    this.#refuseWhole(kernel, await this.#reportedOf(kernel));
     const others = [...kernel.members.values()];
     const place = others.find(({ container, host }) => container !== -1 && hosts.isUp(host));
     if (place === undefined) {
       await this.#storedOf(kernel.id);
       kernel.restoring = true;
       for (const other of others) replicas.leave(kernel, other);
-      return this.#next(kernel);
+      const isPlaced = loop.core.state.sessions[kernel.session]?.kernel === 'placed';
+      return isPlaced ? this.#next(kernel) : undefined;
     }
     const containers = others.map(({ container }) => container);
     for (const other of others) other.container = -1;
@@ -169,16 +170,29 @@ export class RecoverKernel {
     );
   }
 
-  #refuseWhole(kernel: LiveKernel): void {
-    const { hosts } = this.#options;
+  #refuseWhole(kernel: LiveKernel, isThere: (member: Member) => boolean): void {
     const voters = [...kernel.members.values()].filter(({ joined }) => joined);
-    const up = voters.filter((each) => hosts.isUp(each.host));
-    if (up.length * 2 <= voters.length) return;
+    const there = voters.filter(isThere);
+    if (there.length * 2 <= voters.length) return;
     throw new NbosError(
       'change-refused',
-      `kernel ${kernel.id} has ${up.length} of its ${voters.length} replicas: nothing is lost`,
+      `kernel ${kernel.id} has ${there.length} of its ${voters.length} replicas: nothing is lost`,
       'Recover a kernel only when most of its hosts are gone for good.',
     );
+  }
+
+  /** Members that hosts have a log of: one may have come back without its disk. */
+  async #reportedOf(kernel: LiveKernel): Promise<(member: Member) => boolean> {
+    const { hosts, links, startMs } = this.#options;
+    const found = new Set<number>();
+    const asked = [...kernel.members.values()].filter(({ host }) => hosts.isUp(host));
+    await Promise.all(
+      asked.map(async ({ host }) => {
+        const reports = (await links.request(host, { t: 'report' }, startMs)) as KernelReport[];
+        for (const { kernel: id, member } of reports) if (id === kernel.id) found.add(member);
+      }),
+    );
+    return ({ member }) => found.has(member);
   }
 
   /** The others are out of the group; one that comes back has nothing to say. */

@@ -6,8 +6,8 @@ import type { CoreLoop } from './core-loop.ts';
 import type { Hosts } from './hosts.ts';
 import type { LiveKernel, Member } from './kernel.ts';
 import type { Agents } from './links.ts';
+import { addresses, askedToChange, surplusOf } from './members.ts';
 import type { Restorer } from './restore-kernel.ts';
-import { surplusOf } from './surplus-members.ts';
 
 export interface ReplicasOptions {
   loop: CoreLoop;
@@ -190,8 +190,8 @@ export class Replicas {
 
   /** In the log, without a process yet. */
   recovering({ container, ready }: Member): void {
-    if (container === -1 || ready) return;
-    this.#options.loop.post({ kind: 'replica-recovering', container });
+    if (container !== -1 && !ready)
+      this.#options.loop.post({ kind: 'replica-recovering', container });
   }
 
   #started({ container }: Member): void {
@@ -256,10 +256,11 @@ export class Replicas {
     for (const surplus of surplusOf(kernel)) this.#removeLeftOver(kernel, surplus);
   }
 
-  /** Replicas that a host does not report are gone with their logs. */
+  /** A replica that its host does not report is gone with its log, or is to be started yet. */
   missing(member: Member): void {
     const { container } = member;
-    if (performance.now() - member.startedAt < this.#options.startMs && !member.ready) return;
+    const isNew = member.position === undefined && !member.ready;
+    if (isNew && performance.now() - member.startedAt < this.#options.startMs) return;
     member.ready = false;
     member.container = -1;
     member.joined = false;
@@ -328,10 +329,7 @@ export class Replicas {
     const { links, hosts, log, changeMs } = this.#options;
     for (let attempt = 0; ; attempt++) {
       if (kernel.closing || !wanted()) return false;
-      const voters = [...kernel.members.values()].filter(
-        ({ joined, host, member }) => joined && hosts.isUp(host) && member !== change.remove,
-      );
-      voters.sort((a, b) => Number(isLeader(b)) - Number(isLeader(a)) || a.member - b.member);
+      const voters = askedToChange(kernel, hosts, change.remove);
       const asked = voters[attempt % Math.max(1, voters.length)];
       if (asked !== undefined) {
         try {
@@ -380,19 +378,9 @@ export class Replicas {
   }
 }
 
-function addresses(kernel: LiveKernel): MemberAddress[] {
-  return [...kernel.members.values()]
-    .filter(({ joined }) => joined)
-    .map(({ member, host }) => ({ member, host }));
-}
-
 /** Shut down, or given up by core, while an agent was asked. */
 function isUnwanted(kernel: LiveKernel, { container }: Member): boolean {
   return kernel.closing || container === -1;
-}
-
-function isLeader({ position }: Member): boolean {
-  return position?.role === 'leader';
 }
 
 function pause(ms: number): Promise<void> {

@@ -161,6 +161,15 @@ export class System {
     }
   }
 
+  /** Ends it and starts it again as `up`, without these folders of its data. */
+  async again(folders: readonly string[]): Promise<void> {
+    for (const client of this.clients) client.close(true);
+    for (const child of this.children) if (child.exitCode === null) child.kill('SIGTERM');
+    await Promise.all(this.children.map((child) => ended(child)));
+    for (const folder of folders) rmSync(join(this.data, folder), { recursive: true });
+    await this.start(['up', '--port', '0', '--enable-faults', '--split']);
+  }
+
   /** Ends everything; the pids of kernels and hosts that were still there after it. */
   async stop(): Promise<number[]> {
     const known = this.url === '' ? undefined : await this.status().catch(() => undefined);
