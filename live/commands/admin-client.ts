@@ -2,8 +2,8 @@ import { ERROR_CODES, type ErrorCode, NbosError } from '../../core/errors.ts';
 import type {
   CellRecord,
   FaultRequest,
-  HostStatus,
   HostSight,
+  HostStatus,
   KernelStatus,
   MigrateAnswer,
   MigrateRequest,

@@ -8,6 +8,7 @@ import { readJson } from '../../traces/config-file.ts';
 import { unwritable, writeWholeFile } from '../../traces/output-file.ts';
 import type { DockerSettings } from './docker-flags.ts';
 import { DOCKER_SHAPE } from './docker-options.ts';
+import { ELASTIC_SHAPE, type Elastic } from './elastic-options.ts';
 
 const CLUSTER_FORMAT = 1;
 
@@ -51,6 +52,8 @@ export interface ClusterFile {
   enableFaults: boolean;
   /** how kernels run in containers; left out: they are processes */
   docker?: DockerSettings;
+  /** hosts come and go with the load; left out: all are in use */
+  elastic?: Elastic;
 }
 
 const HOST = z.strictObject({
@@ -74,6 +77,7 @@ const CLUSTER = z.object({
   store: z.string().default(''),
   enableFaults: z.boolean(),
   docker: DOCKER_SHAPE.optional(),
+  elastic: ELASTIC_SHAPE.optional(),
 });
 
 /** --data, else ${XDG_DATA_HOME:-~/.local/share}/nbos; absolute. */

@@ -7,6 +7,7 @@ import {
   numberOf,
   printNote,
   printResult,
+  textOf,
 } from '../../traces/command-line.ts';
 import type { CellRecord, KernelStatus } from '../admin-types.ts';
 import { AdminClient, kernelNamed } from './admin-client.ts';
@@ -55,8 +56,16 @@ async function pause(ms: number): Promise<void> {
   await sleep(ms, undefined, { signal: interruption.signal }).catch(() => undefined);
 }
 
+/** Lists them, or changes one first. */
 export async function showHosts(given: Arguments): Promise<void> {
-  const { hosts } = await connect().status();
+  const client = connect();
+  const change = textOf(given, 'change');
+  if (change === 'drain' || change === 'enable') {
+    const status = await client.changeHost(demandedText(given, 'host'), change);
+    printResult(given, hostsText([status]), status);
+    return;
+  }
+  const { hosts } = await client.status();
   printResult(given, hostsText(hosts), hosts);
 }
 

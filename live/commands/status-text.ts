@@ -23,13 +23,18 @@ export function statusText(status: SystemStatus): string {
 export function hostsText(hosts: readonly HostStatus[]): string {
   const rows = hosts.map((host) => [
     host.id,
-    host.up ? 'up' : 'down',
+    host.state,
     host.pid === 0 ? '-' : String(host.pid),
     `${host.gpusCommitted} of ${host.gpus}`,
     host.replicas,
-    host.note,
+    hostNote(host),
   ]);
   return textTable(['host', 'state', 'pid', 'GPUs in use', 'replicas', 'note'], rows);
+}
+
+function hostNote({ note, unguardedGpus }: HostStatus): string {
+  if (unguardedGpus === undefined) return note;
+  return `${note === '' ? '' : `${note}; `}GPU leases are not enforced: ${unguardedGpus}`;
 }
 
 export function kernelsText(kernels: readonly KernelStatus[]): string {

@@ -12,6 +12,7 @@ import { absoluteStore, openStore } from '../stores/open-store.ts';
 import { type Seal, sealOf } from '../stores/seal.ts';
 import { type ClusterFile, readCluster } from './cluster-file.ts';
 import { describedDocker } from './docker-options.ts';
+import { describedElastic } from './elastic-options.ts';
 import { sharedDevices } from './gpu-options.ts';
 
 /**
@@ -42,6 +43,8 @@ export async function describedCluster(given: Arguments, data: string): Promise<
   const policy = policyPath(textOf(given, 'policy') ?? before?.policy ?? 'notebookos');
   const python = textOf(given, 'python') ?? before?.python ?? '';
   const docker = describedDocker(given, before?.docker);
+  const most = Math.max(joins?.most ?? 1, hosts.length);
+  const elastic = describedElastic(given, before?.elastic, most);
   const workspace = textOf(given, 'workspace') ?? before?.workspace ?? process.cwd();
   return {
     v: 1,
@@ -59,6 +62,7 @@ export async function describedCluster(given: Arguments, data: string): Promise<
     store: describedStore(textOf(given, 'store')) ?? before?.store ?? '',
     enableFaults: isSet(given, 'enable-faults') || (before?.enableFaults ?? false),
     ...(docker === undefined ? {} : { docker }),
+    ...(elastic === undefined ? {} : { elastic }),
   };
 }
 
@@ -142,21 +146,25 @@ function describedConfig(given: Arguments): PartialConfig {
 }
 
 /**
- * The scheduler's options for a system: its hosts are all there from the start and stay.
+ * The scheduler's options for a system: its hosts are all there from the start and stay, or come
+ * and go without any that are kept ready beyond the load.
  * @throws NbosError as `load`
  */
 export async function liveConfig(
   cluster: ClusterFile,
   load: LoadPolicy,
 ): Promise<{ policy: Policy; config: Config }> {
-  const { policy: name, hosts, config: given, joins } = cluster;
+  const { policy: name, hosts, config: given, joins, elastic } = cluster;
   const count = Math.max(joins?.most ?? 1, hosts.length);
   const gpusPerHost = joins?.gpusPerHost ?? Math.max(...hosts.map(({ gpus }) => gpus));
   const { policy } = await load(name, []);
   const most = policy.container === 'session' ? count : 1;
   const standard = policy.replicated && most >= REPLICAS ? REPLICAS : 1;
-  const here: PartialConfig = { fixed: true, hosts: count, gpusPerHost };
-  const loaded = await load(name, [{ replicas: standard }, given, here]);
+  const bounds =
+    elastic === undefined ? { fixed: true } : { fixed: false, minHosts: elastic.minHosts };
+  const here: PartialConfig = { ...bounds, hosts: count, gpusPerHost };
+  const buffer = elastic === undefined ? {} : { bufferHosts: 0 };
+  const loaded = await load(name, [{ replicas: standard, ...buffer }, given, here]);
   const { replicas } = loaded.config;
   if (replicas <= count) return loaded;
   throw new NbosError(

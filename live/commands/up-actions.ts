@@ -98,6 +98,7 @@ function tellOfEnd(given: Arguments, { name, pid, ended }: Child, data: string):
 
 const PASSED_WORDS = [
   'hosts',
+  'min-hosts',
   'port',
   'host',
   'policy',
@@ -130,12 +131,12 @@ function passedOn(given: Arguments): string[] {
   return [...words, ...flags, ...lists];
 }
 
-/** Waits until every host is up: from then on nothing has to wait for one. */
+/** Waits until every host has been heard: from then on nothing has to wait for one. */
 async function untilHostsUp(client: AdminClient): Promise<void> {
   const late = performance.now() + START_MS;
   while (!interruption.signal.aborted) {
     const { hosts } = await client.status();
-    const missing = hosts.filter(({ up }) => !up).map(({ id }) => id);
+    const missing = hosts.filter(({ state }) => state === 'down').map(({ id }) => id);
     if (hosts.length > 0 && missing.length === 0) return;
     if (performance.now() > late)
       throw new NbosError(

@@ -1,8 +1,8 @@
 import type {
   CellRecord,
   FaultRequest,
-  HostStatus,
   HostSight,
+  HostStatus,
   JournalLine,
   MigrateAnswer,
   MigrateRequest,

@@ -62,6 +62,8 @@ export class Brain {
   readonly delivery: Delivery;
   readonly waiting: WaitNotices;
   readonly config: Config;
+  /** replicas may go from host to host */
+  readonly canMove: boolean;
   /** a kernel has a number, or another name, from now on */
   onNamed: (kernel: LiveKernel) => void = () => undefined;
   draining = false;
@@ -72,6 +74,7 @@ export class Brain {
     const { links, log, limits, config, specs } = options;
     const onNamed = (kernel: LiveKernel): void => this.onNamed(kernel);
     this.config = config;
+    this.canMove = options.policy.migrates;
     const { table } = this;
     const core = Core.create(config, options.policy);
     const loop = new CoreLoop({ core, clock: options.clock, log });

@@ -46,8 +46,27 @@ export class FakeGateway {
   status: SystemStatus = {
     gateway: { pid: 1, url: '', version: '0', policy: 'notebookos', startedAt: '2026-01-01' },
     hosts: [
-      { id: 'h1', pid: 11, up: true, gpus: 2, gpusCommitted: 1, replicas: 1, note: '' },
-      { id: 'h2', pid: 0, up: false, gpus: 2, gpusCommitted: 0, replicas: 0, note: 'lost' },
+      {
+        id: 'h1',
+        pid: 11,
+        up: true,
+        state: 'up',
+        gpus: 2,
+        gpusCommitted: 1,
+        replicas: 1,
+        note: '',
+      },
+      {
+        id: 'h2',
+        pid: 0,
+        up: false,
+        state: 'down',
+        gpus: 2,
+        gpusCommitted: 0,
+        replicas: 0,
+        note: 'lost',
+        unguardedGpus: 'cgroup v2',
+      },
     ],
     kernels: [],
   };

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { Registry } from 'prom-client';
 import { NbosError } from '../../../core/errors.ts';
+import type { HostStatus } from '../../../live/admin-types.ts';
 import type { AdminService, Health } from '../../../live/gateway/admin-service.ts';
 import { type HttpOptions, type HttpServer, serveHttp } from '../../../live/gateway/http/serve.ts';
 import type {
