@@ -128,8 +128,9 @@ def set_tensor(tensor, state):
 
 def cuda_has_started():
     """Whether the process holds GPUs by torch; those it sees are fixed from then on."""
-    torch = loaded('torch')
-    return torch is not None and torch.cuda.is_initialized()
+    # A module of that name may be the user's own.
+    cuda = getattr(loaded('torch'), 'cuda', None)
+    return hasattr(cuda, 'is_initialized') and bool(cuda.is_initialized())
 
 
 def to_devices(registry):
