@@ -207,7 +207,7 @@ export class CellRunner {
     const { start, submit } = cell;
     const { attempt, count } = start;
     cell.generation = process.generation;
-    const { devices } = cell;
+    const devices = cell.devices.map((id) => this.#of.devices.nameOf(id));
     const run = { cell: start.cell, attempt, count, devices, request: submit };
     try {
       return await process.use((runtime) => {

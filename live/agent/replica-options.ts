@@ -79,6 +79,8 @@ export interface ReplicaOutputs {
 export interface ReplicaDevices {
   /** As many as are booked, all or none. */
   take(cell: number, booked: readonly number[], asked: Asked): Taken;
+  /** What the kernel's process calls a device. */
+  nameOf(device: number): number;
   release(cell: number): void;
   /**
    * Lets a process use what the cell has taken, until it is released. Rejects `gpu-lease-failed`.

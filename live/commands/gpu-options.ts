@@ -38,7 +38,7 @@ export async function gpusOf(
   const { kind, gpus } = inventory;
   const capacity = capacityOf(gpus.length);
   if (gpus.every(({ node }) => node === undefined)) return { capacity, gpuAccess: undefined };
-  const gpuAccess = new HostGpuAccess(inventory, log);
+  const gpuAccess = new HostGpuAccess(inventory, log, { contained: docker !== undefined });
   const { enforced, reason } = gpuAccess;
   const names = gpus.map(({ name }) => name);
   log.info({ kind, names, enforced, ...(reason === '' ? {} : { reason }) }, 'GPUs of this host');

@@ -114,6 +114,8 @@ def show_devices(devices):
     """Which GPUs the process sees; once CUDA has started that cannot change any more."""
     if cuda_has_started():
         return
+    # Numbers are those of nvidia-smi.
+    os.environ['CUDA_DEVICE_ORDER'] = 'PCI_BUS_ID'
     os.environ['CUDA_VISIBLE_DEVICES'] = ','.join(str(device) for device in devices)
 
 

@@ -24,6 +24,8 @@ export interface GpuAccess {
   readonly count: number;
   /** memory of each device, MB; 0 where it is not known */
   readonly memoryMb: readonly number[];
+  /** what the processes of kernels call each device */
+  readonly numbers: readonly number[];
   /** whether a device without a lease cannot be opened */
   readonly enforced: 'cgroup-v1' | 'none';
   /** why not, '' when it is */

@@ -54,6 +54,7 @@ export class DeviceGuard {
         const ids = gpus.release(kernel, cell);
         if (ids.length > 0) this.#close(kernel, ids);
       },
+      nameOf: (id) => this.#access?.numbers[id] ?? id,
       open: this.#access && ((pid, ids) => this.#open(kernel, pid, ids)),
       bind: (ids) => gpus.bind(kernel, ids),
       unbind: () => gpus.unbind(kernel),

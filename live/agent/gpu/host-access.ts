@@ -18,6 +18,13 @@ import { descendants, openDevices } from './open-devices.ts';
 /** Engines from this version on know CDI names without being set up for them. */
 const CDI_SINCE = 25;
 
+export interface AccessSetting {
+  /** kernels run in containers, which have the devices of the inventory only */
+  contained?: boolean;
+  files?: KernelFiles;
+  nvidia?: NvidiaPlaces;
+}
+
 /**
  * The GPUs of this machine, for containers of an engine on it. First use of a device without a
  * lease is refused by the devices cgroup where it has files to write to (version 1), and the agent
@@ -26,6 +33,7 @@ const CDI_SINCE = 25;
 export class HostGpuAccess implements GpuAccess {
   readonly count: number;
   readonly memoryMb: readonly number[];
+  readonly numbers: readonly number[];
   readonly #inventory: GpuInventory;
   readonly #nodes: readonly DeviceNode[];
   readonly #log: Logger;
@@ -37,11 +45,15 @@ export class HostGpuAccess implements GpuAccess {
   /** cgroups of containers have been found on this host */
   #proven = false;
 
-  constructor(inventory: GpuInventory, log: Logger, files = KERNEL_FILES, nvidia = NVIDIA_PLACES) {
+  constructor(inventory: GpuInventory, log: Logger, setting: AccessSetting = {}) {
+    const { contained = true, files = KERNEL_FILES, nvidia = NVIDIA_PLACES } = setting;
     this.#inventory = inventory;
     this.#nodes = inventory.gpus.flatMap(({ node }) => node ?? []);
     this.count = inventory.gpus.length;
     this.memoryMb = inventory.gpus.map(({ memoryMb }) => memoryMb);
+    // A container sees no others, and counts those that it sees.
+    const counts = contained || inventory.kind !== 'nvidia';
+    this.numbers = inventory.gpus.map(({ index }, place) => (counts ? place : index));
     this.#log = log;
     this.#files = files;
     this.#nvidia = nvidia;

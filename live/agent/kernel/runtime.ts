@@ -55,6 +55,7 @@ export interface CellRun {
   cell: number;
   attempt: number;
   count: number;
+  /** as the process calls them */
   devices: readonly number[];
   request: SubmitEntry;
 }

@@ -73,14 +73,14 @@ test('where it cannot be enforced, leases are granted and the reason is told onc
 
   const second = kernelFiles('v2', `0::/docker/${ID}\n`, `docker/${ID}`);
   writeFileSync(join(second.cgroups, 'cgroup.controllers'), 'cpu');
-  const v2 = new HostGpuAccess(inventory, log, second);
+  const v2 = new HostGpuAccess(inventory, log, { files: second });
   assert.is(v2.enforced, 'none');
   assert.match(v2.reason, /cgroup version 2/);
   await v2.lease({ id: 'k', pid: 7 }, [0]);
 
   const hidden = kernelFiles('agent-inside', `5:devices:/docker/${ID}\n`, 'devices');
   writeFileSync(join(hidden.cgroups, 'devices', 'devices.deny'), '');
-  const inside = new HostGpuAccess(inventory, log, hidden);
+  const inside = new HostGpuAccess(inventory, log, { files: hidden });
   assert.is(inside.enforced, 'cgroup-v1');
   await inside.started({ id: 'k', pid: 7 });
   await inside.lease({ id: 'k', pid: 7 }, [0]);

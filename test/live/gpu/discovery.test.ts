@@ -95,6 +95,9 @@ test('engines are told of GPUs by requests, or by CDI names where both sides kno
   assert.equal(named.creation('20.10.24').deviceRequests, [requested]);
   const byName = { Driver: 'cdi', DeviceIDs: ['nvidia.com/gpu=0', 'nvidia.com/gpu=3'] };
   assert.equal(named.creation('25.0.1').deviceRequests, [byName]);
+  assert.equal(named.numbers, [0, 1], 'a container counts those that it has');
+  const seeing = new HostGpuAccess({ ...inventory, cdi: true }, log, { contained: false });
+  assert.equal(seeing.numbers, [0, 3], 'a process sees those of other hosts, too');
   assert.is(cellMemoryMb({ ...inventory, cdi: true }, 500), 2 * 81_059);
 });
 
@@ -103,10 +106,10 @@ test("what the driver's list of processes says is found of a kernel and its chil
   const gpus = [gpu, { ...gpu, index: 1, uuid: 'GPU-bb22' }];
   const inventory = { kind: 'nvidia', gpus, cdi: false } as const;
   // Its parent is the process of this test.
-  const busy = new HostGpuAccess(inventory, log, undefined, driver('echo "$PPID, GPU-bb22"'));
+  const busy = new HostGpuAccess(inventory, log, { nvidia: driver('echo "$PPID, GPU-bb22"') });
   const [mine, other] = [process.pid, 2 ** 22 + 1].map((pid) => ({ id: 'k', pid }));
   assert.equal(await busy.usedBy([mine!, other!]), [[1], []]);
-  const idle = new HostGpuAccess(inventory, log, undefined, driver('true'));
+  const idle = new HostGpuAccess(inventory, log, { nvidia: driver('true') });
   assert.equal(await idle.usedBy([mine!, other!]), [[], []]);
 });
 

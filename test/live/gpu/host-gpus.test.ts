@@ -14,7 +14,13 @@ function fakeAccess(used: Record<string, readonly number[]>, said: string[]): Gp
   const note = async (what: string, { id, pid }: GpuUser, devices: readonly number[] = []) =>
     void said.push(`${what} ${id} ${pid} [${devices}]`);
   return {
-    ...{ count: 2, memoryMb: [16_000, 16_000], enforced: 'none', reason: 'a test' },
+    ...{
+      count: 2,
+      numbers: [0, 1],
+      memoryMb: [16_000, 16_000],
+      enforced: 'none',
+      reason: 'a test',
+    },
     creation: () => ({ devices: [], deviceRequests: [], env: {} }),
     started: (user) => note('started', user),
     lease: (user, devices) => note('lease', user, devices),

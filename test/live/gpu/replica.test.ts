@@ -15,7 +15,7 @@ async function guarded(refusals = 0) {
   const used: number[] = [];
   let left = refusals;
   const access: GpuAccess = {
-    ...{ count: 2, memoryMb: [0, 0], enforced: 'none', reason: 'a test' },
+    ...{ count: 2, numbers: [0, 1], memoryMb: [0, 0], enforced: 'none', reason: 'a test' },
     creation: () => ({ devices: [], deviceRequests: [], env: {} }),
     started: async () => undefined,
     lease: async (_, devices) => {

@@ -151,6 +151,7 @@ export class Host {
       this.held.set(cell, devices);
       return devices;
     },
+    nameOf: (id) => id,
     release: (cell) => void this.held.delete(cell),
     bind: () => undefined,
     unbind: () => undefined,
