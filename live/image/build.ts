@@ -62,7 +62,8 @@ export async function buildImage(build: ImageBuild): Promise<BuiltImage> {
       ),
     { ms: BUILD_MS },
   );
-  const what = `container engine ${engine.place}: build of ${tag}`;
+  const from = base === '' ? '' : ` from ${base}`;
+  const what = `container engine ${engine.place}: build of ${tag}${from}`;
   await followAnswers(answers as AsyncIterable<Buffer>, what, hintFor(build), note);
   const after = await imageAt(engine, tag);
   if (after === undefined)

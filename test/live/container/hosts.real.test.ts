@@ -58,12 +58,14 @@ async function containersOn(host: string): Promise<string[]> {
   return all.map(({ Names, State }) => `${host}${Names[0]} ${State}`);
 }
 
-function allReady(kernel: string): Promise<true> {
+async function allReady(kernel: string): Promise<void> {
   const ask = async (): Promise<boolean> => {
     const { replicas } = await machines.system.kernel(kernel);
     return replicas.length === 3 && replicas.every(({ process }) => process === 'ready');
   };
-  return machines.system.until('three replicas run', ask, 60_000) as Promise<true>;
+  await machines.system.until('three replicas run', ask, 60_000).catch(async (error: Error) => {
+    throw new Error(`${JSON.stringify(await machines.system.kernel(kernel))}\n${error.message}`);
+  });
 }
 
 async function readyKernel(code: string) {
