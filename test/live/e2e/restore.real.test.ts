@@ -125,8 +125,10 @@ async function loseAll(system: System): Promise<void> {
   const ids = (await system.status()).hosts.map(({ id }) => id);
   await loseHosts(system, ids);
   for (const id of ids) system.spawn(['agent', '--host', id, '--data', system.data]);
-  await system.until('they are back', async () =>
-    (await system.status()).hosts.every(({ up }) => up),
+  await system.until(
+    'they are back',
+    async () => (await system.status()).hosts.every(({ up }) => up),
+    WAIT.limitMs,
   );
 }
 
