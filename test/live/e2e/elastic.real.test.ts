@@ -1,10 +1,13 @@
 // time-limit: 240 s
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { HostStatus } from '../../../live/admin-types.ts';
-import { testWithPart } from '../../skip.ts';
+import { PROJECT_ROOT, testWithPart } from '../../skip.ts';
 import { missingKernel } from './parts.ts';
-import { System } from './system.ts';
+import { isAlive, System } from './system.ts';
 
 const test = suite<Record<string, never>>('elastic');
 let system: System;
@@ -80,5 +83,56 @@ live('an operator empties a host and takes it into service again', async () => {
   assert.is(unknown.status, 1);
   assert.match(unknown.stderr, 'request-invalid: no host is called h9');
 });
+
+live('a program of the user starts agents and ends them', async () => {
+  const own = System.on(mkdtempSync(join(tmpdir(), 'nbos-test-')));
+  const path = join(own.data, 'provision');
+  const nbos = `${process.execPath} ${join(PROJECT_ROOT, 'dist/cli.js')}`;
+  // As a machine's own service manager would: the agent outlives what started it.
+  writeFileSync(
+    path,
+    `#!/bin/sh
+cd ${own.data}
+echo "$@" >> asked
+case $1 in
+up) setsid ${nbos} agent --host $2 --data ${own.data} > $2.log 2>&1 & echo $! > $2.pid;;
+down) kill $(cat $2.pid);;
+esac
+`,
+    { mode: 0o755 },
+  );
+  const asked = (): string[] => readFileSync(join(own.data, 'asked'), 'utf8').trim().split('\n');
+  try {
+    await own.start([
+      ...['gateway', '--hosts', '2', '--min-hosts', '1', '--replicas', '1', '--gpus-per-host', '1'],
+      ...['--provision-command', path, '--set', 'scaleInHoldMs=3000', '--port', '0'],
+    ]);
+    const first = await own.notebook(GPU);
+    assert.equal(asked(), ['up h1']);
+    const long = first.client.execute('import time; time.sleep(6)');
+    const second = await own.notebook(GPU);
+    await second.client.run('kept = 5');
+    assert.equal(asked(), ['up h1', 'up h2']);
+    assert.is((await long.done)['status'], 'ok');
+    await own.until('one host is ended', async () => asked().length === 3, 60_000);
+    assert.match(asked()[2]!, /^down h[12]$/);
+    assert.is((await second.client.run('print(kept)')).text, '5\n');
+    assert.is((await first.client.run('print(time.time() > 0)')).text, 'True\n');
+    const ended = asked()[2]!.slice('down '.length);
+    await own.until('its agent is gone', async () =>
+      (await own.status()).hosts.some(({ id, state }) => id === ended && state === 'down'),
+    );
+  } finally {
+    for (const id of ['h1', 'h2']) endAgent(join(own.data, `${id}.pid`));
+    await own.stop();
+  }
+});
+
+/** SIGTERM to a process that the program started, if it is there. */
+function endAgent(file: string): void {
+  if (!existsSync(file)) return;
+  const pid = Number(readFileSync(file, 'utf8'));
+  if (pid > 1 && isAlive(pid)) process.kill(pid, 'SIGTERM');
+}
 
 test.run();
