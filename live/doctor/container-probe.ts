@@ -70,8 +70,7 @@ async function ranIn(engine: Engine, name: string): Promise<Omit<ProbeRun, 'sock
       // A program that cannot be run is told by the code and this message.
       refused = error.message;
     });
-  const waiting = engine.patient.getContainer(name);
-  if (refused === '') await engine.ask('its end', () => waiting.wait(), { ms: RUN_MS });
+  if (refused === '') await engine.ask('its end', () => engine.exitCode(name), { ms: RUN_MS });
   const { State: state } = await engine.ask('its state', () => container.inspect());
   const log = await engine.ask('its log', () => container.logs({ stdout: true }));
   return {

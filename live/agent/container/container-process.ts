@@ -183,13 +183,11 @@ export class ContainerProcess implements StartedProcess {
   /** Until it has ended; an engine that goes away meanwhile does not end it. */
   async #watch(): Promise<void> {
     const { engine, id } = this.#parts;
-    const patient = engine.patient.getContainer(id);
     let silentSince = performance.now();
     while (this.#running) {
       const askedAt = performance.now();
       try {
-        const { StatusCode } = (await patient.wait()) as { StatusCode: number };
-        return await this.#ended(StatusCode);
+        return await this.#ended(await engine.exitCode(id));
       } catch (error) {
         if (statusOf(error) === 404) return this.#end(REMOVED);
         // An answer that took long was being waited for all that time.

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import Docker from 'dockerode';
 import { NbosError } from '../../../core/errors.ts';
 
@@ -17,7 +18,7 @@ export class Engine {
   readonly place: string;
   readonly docker: Docker;
   /** for the one request that waits as long as a container runs */
-  readonly patient: Docker;
+  readonly #patient: Docker;
 
   constructor(place: string, options: Docker.DockerOptions) {
     this.place = place;
@@ -25,7 +26,7 @@ export class Engine {
     const Agent = options.protocol === 'https' ? HttpsAgent : HttpAgent;
     const own = { ...options, agent: new Agent({ keepAlive: false }) };
     this.docker = new Docker({ ...own, timeout: ANSWER_MS });
-    this.patient = new Docker(own);
+    this.#patient = new Docker(own);
   }
 
   /**
@@ -51,6 +52,29 @@ export class Engine {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /**
+   * The exit code of a container once it has ended, however long it runs. Rejects also when the
+   * connection ends before.
+   */
+  exitCode(id: string): Promise<number> {
+    const request = {
+      path: `/containers/${id}/wait?`,
+      method: 'POST',
+      // The answer begins at once and goes on for as long: as a stream its breaking off is seen.
+      isStream: true,
+      statusCodes: { 200: true, 404: 'no such container', 500: 'server error' },
+    };
+    return new Promise((resolve, reject) => {
+      this.#patient.modem.dial(request, (error: unknown, answer: unknown) => {
+        if (error) reject(error);
+        else
+          text(answer as NodeJS.ReadableStream)
+            .then((body) => (JSON.parse(body) as { StatusCode: number }).StatusCode)
+            .then(resolve, reject);
+      });
+    });
   }
 }
 

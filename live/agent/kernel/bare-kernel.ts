@@ -344,7 +344,8 @@ export class BareKernel {
 
   async #away(): Promise<void> {
     this.#client?.close();
-    await rm(this.directory, { recursive: true, force: true });
+    // Stopped while it starts, it may be making its sockets at this moment.
+    await rm(this.directory, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 

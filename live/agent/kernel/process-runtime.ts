@@ -382,7 +382,7 @@ export class ProcessRuntime implements KernelRuntime {
     else await kernel?.shutdown();
     this.#state = 'dead';
     await this.#exchange?.folders.remove();
-    await rm(this.#options.directory, { recursive: true, force: true });
+    await rm(this.#options.directory, { recursive: true, force: true, maxRetries: 5 });
   }
 }
 

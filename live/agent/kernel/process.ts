@@ -225,9 +225,11 @@ async function writePidFile(directory: string, pid: number): Promise<void> {
   await rename(`${file}.new`, file);
 }
 
-/** When a process started, in the system's own count; '' where it cannot be told. */
+/** When a process started, in the system's own count; '' where it cannot be told, or it has ended. */
 export async function startTime(pid: number): Promise<string> {
   const line = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
   // The name in brackets may hold spaces and brackets itself.
-  return line.slice(line.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  const fields = line.slice(line.lastIndexOf(')') + 2).split(' ');
+  // One that has ended stays listed until its parent takes note.
+  return fields[0] === 'Z' || fields[0] === 'X' ? '' : (fields[19] ?? '');
 }

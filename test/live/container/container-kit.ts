@@ -16,6 +16,9 @@ import { missingEngines, startEngines, type TestEngines } from './engines.ts';
 /** An engine that runs already and has the image, in place of one that is started. */
 const NAMED = process.env['NBOS_TEST_ENGINE'] ?? '';
 export const MISSING = NAMED === '' ? missingEngines : '';
+/** What tests need that do harm to an engine. */
+export const MISSING_OWN =
+  NAMED === '' ? missingEngines : 'it would harm the engine that was named';
 export const SYSTEM = 'c0ffee';
 export const USER = 1000;
 export const MEMORY_MB = 300;
@@ -31,7 +34,8 @@ export async function engineOf(): Promise<{ engine: string; docker: Docker }> {
   return engines.all[0]!;
 }
 
-export function machine(): TestEngines['all'][number] | undefined {
+/** The machine whose engine was started for the tests. */
+export function ownMachine(): TestEngines['all'][number] | undefined {
   return engines?.all[0];
 }
 

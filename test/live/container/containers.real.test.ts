@@ -1,6 +1,6 @@
 // time-limit: 300 s
-import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
@@ -16,10 +16,15 @@ import {
   engineOf,
   factoryOf,
   MISSING,
+  MISSING_OWN,
+  ownMachine,
   stopEngine,
   untilSo,
+  workspaceFolder,
 } from './container-kit.ts';
 
+const KIT = JSON.stringify(join(PROJECT_ROOT, 'test/live/container/container-kit.ts'));
+const OTHER_USER = 1234;
 const root = mkdtempSync(join(tmpdir(), 'nbc-'));
 
 function pooledOptions(name: string): PooledOptions {
@@ -119,10 +124,9 @@ containerTest('an agent that comes back ends what it left, and nothing of others
 });
 
 containerTest('a kernel whose agent is gone ends itself', async () => {
-  const kit = JSON.stringify(join(PROJECT_ROOT, 'test/live/container/container-kit.ts'));
   const { engine, docker } = await engineOf();
   const program =
-    `const { containerKernel } = await import(${kit});` +
+    `const { containerKernel } = await import(${KIT});` +
     'const kernel = await containerKernel({ options: { orphanMs: 3000 } });' +
     'await kernel.runtime.start();' +
     'console.log(JSON.stringify({ directory: kernel.options.directory, root: kernel.folder }));';
@@ -147,6 +151,42 @@ containerTest('a kernel whose agent is gone ends itself', async () => {
   }
 });
 
+containerTest('keys that lie in the workspace are no business of kernels', async () => {
+  const workspace = workspaceFolder();
+  const hidden = join(workspace, '.data');
+  mkdirSync(join(hidden, 'hosts', 'h1'), { recursive: true });
+  writeFileSync(join(hidden, 'key'), 'secret', { mode: 0o644 });
+  const host = { workspace, hidden: [hidden], data: join(hidden, 'hosts', 'h1') };
+  const kernel = await containerKernel({ host });
+  try {
+    await kernel.runtime.start();
+    await kernel.run(`import os; print(os.path.exists(${JSON.stringify(join(hidden, 'key'))}))`);
+    assert.is(kernel.printed(), 'False\n');
+    const { delta } = await kernel.run("blob = b'x' * 300_000");
+    assert.ok(delta!.units.some(({ names }) => names.includes('blob')));
+  } finally {
+    await kernel.stop();
+  }
+});
+
+containerTest('an agent that is not root has kernels of its own user', async () => {
+  const { engine } = await engineOf();
+  const program =
+    `const { containerKernel } = await import(${KIT});` +
+    'const kernel = await containerKernel();' +
+    'try { await kernel.runtime.start(); ' +
+    "await kernel.run('import os; print(os.getuid())'); console.log(kernel.printed()); }" +
+    'finally { await kernel.stop(); }';
+  // As a member of the group that may use the engine.
+  const { gid } = statSync(engine.replace('unix://', ''));
+  const argv = ['--import', 'tsx', '--input-type=module', '-e', program];
+  const env = { PATH: process.env['PATH'], HOME: root, NBOS_TEST_ENGINE: engine };
+  const agent = spawnSync(process.execPath, argv, {
+    ...{ cwd: PROJECT_ROOT, env, uid: OTHER_USER, gid, encoding: 'utf8', timeout: 60_000 },
+  });
+  assert.is(agent.stdout.trim(), `${OTHER_USER}`, agent.stderr);
+});
+
 containerTest('what is wrong with an engine is said before anything is started', async () => {
   assert.is(await codeOf(factoryOf({ engine: 'unix:///nowhere/docker.sock' })), 'engine-absent');
   assert.is(await codeOf(factoryOf({ engine: 'docker.sock' })), 'usage');
@@ -168,6 +208,30 @@ containerTest('what is wrong with an engine is said before anything is started',
     process.seteuid!(0);
   }
 });
+
+/** Last, for the engine of these tests does not come back. */
+testWithPart(
+  test,
+  MISSING_OWN,
+  'an engine that is gone ends its kernels, and it is said',
+  async () => {
+    const kernel = await containerKernel();
+    try {
+      await kernel.runtime.start();
+      const cell = kernel.run("import time\nprint('on')\ntime.sleep(60)");
+      const outcome = cell.catch((error: { code: string }) => error.code);
+      await kernel.until(({ type }) => type === 'stream');
+      ownMachine()!.kill();
+      assert.is(await outcome, 'kernel-died');
+      assert.match(kernel.exit, /ended with its container engine|its container was removed|137/);
+      assert.is(await codeOf(factoryOf()), 'engine-absent');
+    } finally {
+      const before = performance.now();
+      await kernel.stop();
+      assert.ok(performance.now() - before < 30_000, 'a stop waits for no engine');
+    }
+  },
+);
 
 test.after(() => {
   rmSync(root, { recursive: true, force: true });
