@@ -26,7 +26,9 @@ export function devicesCgroup(pid: number, files = KERNEL_FILES): FoundCgroup {
   const path = pathIn(readText(join(files.proc, String(pid), 'cgroup')), 'devices');
   if (path === undefined)
     return { reason: 'there is no devices cgroup of version 1 with files to write to' };
-  if (!OF_A_CONTAINER.test(path)) return { reason: `process ${pid} is in no container's cgroup` };
+  const own = pathIn(readText(join(files.proc, 'self', 'cgroup')), 'devices');
+  if (!OF_A_CONTAINER.test(path) || path === own)
+    return { reason: `process ${pid} is in no cgroup of a container's own` };
   const folder = join(files.cgroups, 'devices', path);
   if (existsSync(join(folder, 'devices.deny'))) return { folder };
   return { reason: `${folder} cannot be seen from here: the agent is in a container of its own` };

@@ -18,6 +18,8 @@ import { descendants, openDevices } from './open-devices.ts';
 /** Engines from this version on know CDI names without being set up for them. */
 const CDI_SINCE = 25;
 
+const UNSEEN = "processes of containers are not seen: the agent needs the host's pid namespace";
+
 export interface AccessSetting {
   /** kernels run in containers, which have the devices of the inventory only */
   contained?: boolean;
@@ -57,7 +59,8 @@ export class HostGpuAccess implements GpuAccess {
     this.#log = log;
     this.#files = files;
     this.#nvidia = nvidia;
-    this.#reason = this.#nodes.length === 0 ? 'no device is behind its GPUs' : unwritable(files);
+    if (this.#nodes.length === 0) this.#reason = 'no device is behind its GPUs';
+    else this.#reason = contained ? unwritable(files) : 'kernels are plain processes';
   }
 
   get enforced(): 'cgroup-v1' | 'none' {
@@ -87,7 +90,8 @@ export class HostGpuAccess implements GpuAccess {
 
   async started(container: GpuUser): Promise<void> {
     this.#forgetGone();
-    this.#change(container, 'deny', this.#nodes);
+    // One that is not seen has ended, or none is: the first lease tells.
+    if (this.#isSeen(container) || this.#proven) this.#change(container, 'deny', this.#nodes);
   }
 
   async lease(container: GpuUser, devices: readonly number[]): Promise<void> {
@@ -132,9 +136,8 @@ export class HostGpuAccess implements GpuAccess {
     const cgroup = devicesCgroup(container.pid, this.#files);
     if ('reason' in cgroup) {
       // A process that is about to end is in no cgroup any more.
-      const lives = existsSync(join(this.#files.proc, String(container.pid)));
-      if (!lives || this.#proven) throw gone(container);
-      this.#giveUp(cgroup.reason);
+      if (this.#proven) throw gone(container);
+      this.#giveUp(this.#isSeen(container) ? cgroup.reason : UNSEEN);
       return;
     }
     this.#proven = true;
@@ -145,6 +148,10 @@ export class HostGpuAccess implements GpuAccess {
       if (!existsSync(cgroup.folder)) throw gone(container);
       throw refused(cgroup.folder, error);
     }
+  }
+
+  #isSeen({ pid }: GpuUser): boolean {
+    return existsSync(join(this.#files.proc, String(pid)));
   }
 
   #giveUp(reason: string): void {

@@ -57,7 +57,11 @@ test("a container's cgroup is found by its process, by both of the engine's driv
 
 test("no cgroup but a container's is ever written, and it is said why", async () => {
   const service = devicesCgroup(7, version1('service', '/system.slice/ssh.service'));
-  assert.match((service as { reason: string }).reason, /process 7 is in no container's cgroup/);
+  assert.match((service as { reason: string }).reason, /process 7 is in no cgroup of a container/);
+  const beside = version1('beside', `/docker/${ID}`);
+  mkdirSync(join(beside.proc, 'self'));
+  writeFileSync(join(beside.proc, 'self', 'cgroup'), `5:devices:/docker/${ID}\n`);
+  assert.match((devicesCgroup(7, beside) as { reason: string }).reason, /no cgroup of a container/);
   const hidden = kernelFiles('hidden', `5:devices:/docker/${ID}\n`, 'pids');
   assert.match((devicesCgroup(7, hidden) as { reason: string }).reason, /cannot be seen from here/);
   const second = kernelFiles('second', `0::/docker/${ID}\n`, `docker/${ID}`);
@@ -77,6 +81,15 @@ test('where it cannot be enforced, leases are granted and the reason is told onc
   assert.is(v2.enforced, 'none');
   assert.match(v2.reason, /cgroup version 2/);
   await v2.lease({ id: 'k', pid: 7 }, [0]);
+
+  const blind = new HostGpuAccess(inventory, log, { files: version1('blind', `/docker/${ID}`) });
+  await blind.started({ id: 'k', pid: 9 });
+  assert.is(blind.enforced, 'cgroup-v1', 'it may have ended');
+  await blind.lease({ id: 'k', pid: 9 }, [0]);
+  assert.match(blind.reason, /pid namespace/);
+  const bare = new HostGpuAccess(inventory, log, { contained: false });
+  assert.is(bare.reason, 'kernels are plain processes');
+  lines.length = 0;
 
   const hidden = kernelFiles('agent-inside', `5:devices:/docker/${ID}\n`, 'devices');
   writeFileSync(join(hidden.cgroups, 'devices', 'devices.deny'), '');
