@@ -11,7 +11,7 @@ import {
 import { Nearby } from '../wire/nearby.ts';
 import { AdminClient } from './admin-client.ts';
 import { type Child, startChild } from './children.ts';
-import { dataFolder, knownCluster } from './cluster-file.ts';
+import { dataFolder, knownCluster, readCluster } from './cluster-file.ts';
 import { connectText } from './connect-text.ts';
 import { DOCKER_FLAGS } from './docker-flags.ts';
 import { openLog } from './log.ts';
@@ -27,9 +27,20 @@ const POLL_MS = 50;
 
 /** `nbos up`: gateway and hosts until Ctrl-C. */
 export async function serveAll(given: Arguments, load: LoadPolicy): Promise<void> {
+  refuseCommand(dataFolder(textOf(given, 'data')));
   if (isSet(given, 'split')) await serveSplit(given, load);
   else await serveTogether(given, load);
   process.exit(0);
+}
+
+/** A program that ends hosts would end this one process. */
+function refuseCommand(data: string): void {
+  if ((readCluster(data)?.elastic?.command ?? '') === '') return;
+  throw new NbosError(
+    'usage',
+    `hosts of the system in ${data} are started by its --provision-command`,
+    'Start its gateway: nbos gateway --data DIR.',
+  );
 }
 
 async function serveTogether(given: Arguments, load: LoadPolicy): Promise<void> {

@@ -62,8 +62,6 @@ export class Brain {
   readonly delivery: Delivery;
   readonly waiting: WaitNotices;
   readonly config: Config;
-  /** replicas may go from host to host */
-  readonly canMove: boolean;
   /** a kernel has a number, or another name, from now on */
   onNamed: (kernel: LiveKernel) => void = () => undefined;
   draining = false;
@@ -74,7 +72,6 @@ export class Brain {
     const { links, log, limits, config, specs } = options;
     const onNamed = (kernel: LiveKernel): void => this.onNamed(kernel);
     this.config = config;
-    this.canMove = options.policy.migrates;
     const { table } = this;
     const core = Core.create(config, options.policy);
     const loop = new CoreLoop({ core, clock: options.clock, log });
@@ -148,6 +145,7 @@ export class Brain {
     const { recoveryMs, provisionMs, releaseMs, backoffMs } = limits;
     return new Provisioning({
       ...{ loop, hosts, table, drains, log, provisioner },
+      most: this.config.hosts,
       recovered: () => this.recovery.done,
       // Agents need a moment to find the gateway, and others to be waited for after the first.
       ...{ recoveryMs: 2 * recoveryMs, provisionMs, releaseMs, backoffMs },

@@ -38,7 +38,7 @@ function noteOf(brain: Brain, host: LiveHost, state: HostState, replicas: number
       );
       if (replicas === 0) return 'is being given back';
       if (runs.length > 0) return `is being emptied; kernels whose cells run here: ${runs.length}`;
-      return brain.canMove
+      return brain.loop.core.state.policy.migrates
         ? 'is being emptied; a replica that stays has no other host to go to'
         : 'waits until its kernels are shut down: the policy moves none';
     }

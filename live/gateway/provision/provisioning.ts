@@ -14,6 +14,8 @@ export interface ProvisioningOptions {
   log: Logger;
   /** undefined where hosts are as many as they are: those that are wanted are waited for */
   provisioner: ((hosts: KnownHosts) => Provisioner) | undefined;
+  /** hosts at once */
+  most: number;
   /** resolves when it is known which hosts have kernels */
   recovered: () => Promise<void>;
   /** ms for which that is waited for */
@@ -58,12 +60,13 @@ export class Provisioning {
     this.#closing.abort('closing');
   }
 
+  /** Known hosts first; where hosts join, there may be more than are known. */
   #silent(): string[] {
-    const { hosts, drains } = this.#options;
-    return hosts
-      .all()
-      .filter(({ id }) => !hosts.isHeard(id) && !this.#leaving.has(id) && !drains.has(id))
-      .map(({ id }) => id);
+    const { hosts, drains, most } = this.#options;
+    const known = hosts.all().map(({ id }) => id);
+    const others = Array.from({ length: most }, (_, at) => `h${at + 1}`);
+    const ids = [...new Set([...known, ...others])].slice(0, Math.max(most, known.length));
+    return ids.filter((id) => !hosts.isHeard(id) && !this.#leaving.has(id) && !drains.has(id));
   }
 
   /** Core asks for a host. */
