@@ -1,5 +1,6 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { hostStatus } from '../../../live/gateway/host-status.ts';
 import { HostPool } from '../../../live/gateway/provision/host-pool.ts';
 import type { KnownHosts } from '../../../live/gateway/provision/provisioner.ts';
 import {
@@ -133,6 +134,46 @@ test('what an operator drained stays so after a restart', async () => {
   start({ prepare: ({ drains }) => drains.recall(['h1']) });
   await until(() => up().length === 2, 'two others are in use');
   assert.equal(up(), ['h2', 'h3']);
+});
+
+test('a drain goes on after a restart of the gateway', async () => {
+  start();
+  const kernel = await create(kit);
+  const client = new Client('s').attach(kit.brain, kernel);
+  client.run('slow 300');
+  const live = kit.brain.table.get(kernel)!;
+  await until(() => live.running !== undefined, 'it runs');
+  const id = live.members.get(live.running!.executor)!.host;
+  kit.brain.drains.begin(kit.brain.hosts.get(id)!);
+  kit.brain.close();
+  kit.brain = newBrain(kit.agents, CONFIG, {}, ({ drains }) => drains.recall([id]), pool);
+  kit.agents.connect(kit.brain);
+  await kit.brain.recovery.done;
+  assert.ok(kit.brain.hosts.isUp(id), 'it has a cell');
+  await until(() => !kit.brain.hosts.isUp(id), 'it is emptied');
+  assert.not.ok(placesOf(kernel).includes(id));
+  const again = new Client('t').attach(kit.brain, kernel);
+  assert.is((await again.reply(again.run('print 1')))['status'], 'ok');
+});
+
+test('where all hosts are in use one can be drained, if there are more than replicas', async () => {
+  start({ provisioner: undefined });
+  await until(() => up().length === 4, 'all are up');
+  const kernel = await create(kit);
+  const host = kit.brain.hosts.get(placesOf(kernel)[0]!)!;
+  kit.brain.drains.begin(host);
+  await until(() => host.number === -1, 'it is emptied');
+  assert.is(placesOf(kernel).length, 3);
+  // Three are left for three replicas: the next one stays until there is another.
+  const next = kit.brain.hosts.get(placesOf(kernel)[0]!)!;
+  kit.brain.drains.begin(next);
+  await pause(300);
+  assert.is(hostStatus(kit.brain, next).state, 'draining');
+  assert.match(hostStatus(kit.brain, next).note, 'no other host');
+  kit.brain.drains.end(host);
+  kit.brain.provisioning.enable(host);
+  await until(() => next.number === -1 && host.number !== -1, 'they change places');
+  assert.ok(placesOf(kernel).includes(host.id));
 });
 
 test('a host that does not come in time is given up, and asked for again later', async () => {
