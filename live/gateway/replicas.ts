@@ -215,7 +215,8 @@ export class Replicas {
     if (member.position !== undefined) member.position.process = 'dead';
     if (kernel.closing) return;
     this.#options.onFailed(kernel);
-    if (!member.joined) this.#purge(kernel, member);
+    const neverWas = kernel.meta.replicas === 1 && member.position === undefined;
+    if (!member.joined || neverWas) this.#purge(kernel, member);
     if (container !== -1) this.#options.loop.post({ kind: 'container-lost', container });
   }
 
@@ -271,7 +272,7 @@ export class Replicas {
   hostLost(kernel: LiveKernel, member: Member): void {
     member.ready = false;
     member.container = -1;
-    if (member.position !== undefined) member.position.process = 'dead';
+    if (member.position !== undefined) Object.assign(member.position, NO_PROCESS);
     if (member.joined) return;
     // It never became a voter: its group need not know it any longer.
     this.#change(kernel, () => this.#remove(kernel, member)).catch(() => undefined);

@@ -51,7 +51,7 @@ export class Restorer {
     if (!kernel.restoring && kernel.meta.replicas > 1) return false;
     return ![...kernel.members.values()].some(
       ({ joined, host, position }) =>
-        joined && this.#options.isUp(host) && (position?.process ?? 'dead') !== 'dead',
+        joined && this.#options.isUp(host) && position?.process !== 'dead',
     );
   }
 

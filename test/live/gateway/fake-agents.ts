@@ -5,6 +5,7 @@ import { messageOf, newHeader } from '../../../live/jupyter/headers.ts';
 import type { JupyterMessage } from '../../../live/jupyter/message.ts';
 import type { AbortReason, Delta, LogEntry, StartEntry } from '../../../live/log/entries.ts';
 import { KernelLog } from '../../../live/log/kernel-log.ts';
+import type { SavedTable } from '../../../live/stores/kernel-store.ts';
 import { framesOf } from '../../../live/wire/codec.ts';
 import type {
   AgentHello,
@@ -12,8 +13,10 @@ import type {
   GatewayNotice,
   GatewayRequest,
   KernelReport,
+  RestoreAnswer,
 } from '../../../live/wire/messages.ts';
-import { type FakeGroup, type FakeOutput, reportOf } from './fake-group.ts';
+import { type FakeGroup, type FakeOutput, newGroup, reportOf } from './fake-group.ts';
+import { groupFrom, type Restoring } from './fake-restore.ts';
 
 const NO_CHANGE: Delta = { units: [], dropped: [], unreplicated: [], pinned: [], stateBytes: 0 };
 const BEAT_MS = 20;
@@ -36,6 +39,10 @@ export class FakeAgents implements Agents {
   startMs = 1;
   /** hosts whose processes do not start */
   readonly broken = new Set<string>();
+  /** what the store has, by kernel */
+  readonly saved = new Map<string, SavedTable>();
+  /** what the store says instead of an answer */
+  storeSays: NbosError | undefined;
   /** outputs that are lost on their way, once each */
   readonly lost = new Set<number>();
   readonly #cut = new Set<string>();
@@ -171,6 +178,8 @@ export class FakeAgents implements Agents {
           if (output.seq >= request.from) this.#sendOutput(request.kernel, group, output);
         return undefined;
       }
+      case 'restore-replica':
+        return this.#restore(host, request);
       case 'report':
         return this.#reports(host);
       case 'start-pooled':
@@ -195,6 +204,25 @@ export class FakeAgents implements Agents {
     return group;
   }
 
+  /** The state of a kernel as it is now comes to the store. */
+  save(kernel: string): void {
+    const { log, index } = this.groups.get(kernel)!;
+    this.saved.set(kernel, { index, state: structuredClone(log.state()) });
+  }
+
+  async #restore(host: string, request: Restoring): Promise<RestoreAnswer> {
+    const { kernel } = request.meta;
+    const begun = await groupFrom(host, request, async () => {
+      await new Promise((resolve) => setTimeout(resolve, this.startMs));
+      if (this.storeSays !== undefined) throw this.storeSays;
+      return this.saved.get(kernel);
+    });
+    this.groups.set(kernel, begun.group);
+    setTimeout(() => this.#started(kernel, request.member), this.startMs);
+    const { index, store } = begun;
+    return { index, store, report: reportOf(kernel, begun.group, request.member) };
+  }
+
   #start(
     host: string,
     { meta, member, members, joins }: Extract<GatewayRequest, { t: 'start-replica' }>,
@@ -202,17 +230,7 @@ export class FakeAgents implements Agents {
     const { kernel } = meta;
     let group = this.groups.get(kernel);
     if (group === undefined) {
-      group = {
-        log: new KernelLog(),
-        index: 0,
-        members: new Map(),
-        addresses: new Map(),
-        nextOutput: 0,
-        outputs: [],
-        seen: new Map(),
-        replied: -1,
-        run: undefined,
-      };
+      group = newGroup(new KernelLog(), 0);
       this.groups.set(kernel, group);
       this.apply(kernel, { v: 1, type: 'create', meta });
     }

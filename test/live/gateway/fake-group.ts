@@ -33,6 +33,13 @@ export interface FakeGroup {
   run: { start: StartEntry; end: (failed: boolean) => void } | undefined;
 }
 
+export function newGroup(log: KernelLog, index: number): FakeGroup {
+  return {
+    ...{ log, index, nextOutput: 0, outputs: [], replied: -1, run: undefined },
+    ...{ members: new Map(), addresses: new Map(), seen: new Map() },
+  };
+}
+
 /** A host has the outputs of its own runs. */
 function numbersOf(group: FakeGroup, member: number): { first: number; next: number } {
   const own = group.outputs.filter((output) => output.member === member);
