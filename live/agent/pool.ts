@@ -20,6 +20,7 @@ export class Processes {
   readonly #log: Logger;
   readonly #pooled = new Map<string, PooledKernel>();
   readonly #starting = new Set<string>();
+  readonly #starts = new Set<Promise<void>>();
   #folders = 0;
 
   constructor(
@@ -53,6 +54,13 @@ export class Processes {
   async start(pooled: string, spec: string, argv: readonly string[]): Promise<void> {
     if (this.#pooled.has(pooled) || this.#starting.has(pooled)) return;
     this.#starting.add(pooled);
+    const start = this.#start(pooled, spec, argv);
+    this.#starts.add(start);
+    await start;
+    this.#starts.delete(start);
+  }
+
+  async #start(pooled: string, spec: string, argv: readonly string[]): Promise<void> {
     try {
       const kernel = await this.#runtimes.startPooled({
         ...{ pooled, spec, argv },
@@ -88,7 +96,8 @@ export class Processes {
 
   async close(): Promise<void> {
     this.#starting.clear();
-    await Promise.all(this.names().map((pooled) => this.stop(pooled)));
+    // What is being started ends itself, once it can be ended.
+    await Promise.all([...this.#starts, ...this.names().map((pooled) => this.stop(pooled))]);
   }
 
   /** Short: paths of sockets have at most 107 bytes. */
