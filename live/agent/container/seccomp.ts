@@ -1,7 +1,7 @@
 /**
  * What programs in a container may ask of the system. The names are those that Docker allows by
- * default, less what needs a capability that our containers never have, plus `userfaultfd`, by which
- * the helper sees what a cell has written. Names that an engine's system does not know are ignored.
+ * default, less what needs a capability that our containers never have, and with `userfaultfd`, by
+ * which the helper sees what a cell has written. Names that a system does not know are ignored.
  */
 const ALLOWED = `
 accept accept4 access adjtimex alarm arch_prctl bind brk cachestat capget capset chdir chmod chown

@@ -19,7 +19,7 @@ export class StateShare {
   readonly spool: string;
   readonly shown: string;
   readonly #user: Owner;
-  #tidiedAt = 0;
+  #tidiedAt = Number.NEGATIVE_INFINITY;
 
   private constructor(home: string, user: Owner) {
     this.home = home;
