@@ -17,8 +17,8 @@ export class Engine {
   /** for messages */
   readonly place: string;
   readonly docker: Docker;
-  /** for the one request that waits as long as a container runs */
-  readonly #patient: Docker;
+  /** for what takes longer: a build, and the request that waits as long as a container runs */
+  readonly patient: Docker;
 
   constructor(place: string, options: Docker.DockerOptions) {
     this.place = place;
@@ -26,7 +26,7 @@ export class Engine {
     const Agent = options.protocol === 'https' ? HttpsAgent : HttpAgent;
     const own = { ...options, agent: new Agent({ keepAlive: false }) };
     this.docker = new Docker({ ...own, timeout: ANSWER_MS });
-    this.#patient = new Docker(own);
+    this.patient = new Docker(own);
   }
 
   /**
@@ -43,7 +43,7 @@ export class Engine {
       const error = Object.assign(new Error(`no answer within ${ms} ms`), { code: 'ETIMEDOUT' });
       timer = setTimeout(reject, ms, error);
     });
-    const answer = call(this.docker);
+    const answer = call(ms > ANSWER_MS ? this.patient : this.docker);
     answer.catch(() => undefined);
     try {
       return await Promise.race([answer, late]);
@@ -67,7 +67,7 @@ export class Engine {
       statusCodes: { 200: true, 404: 'no such container', 500: 'server error' },
     };
     return new Promise((resolve, reject) => {
-      this.#patient.modem.dial(request, (error: unknown, answer: unknown) => {
+      this.patient.modem.dial(request, (error: unknown, answer: unknown) => {
         if (error) reject(error);
         else
           text(answer as NodeJS.ReadableStream)
