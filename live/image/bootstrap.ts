@@ -66,7 +66,7 @@ async function importFolder(
   try {
     const answers = await engine.ask(
       'import of the base image',
-      () => engine.patient.importImage(tar.stdout, { ...name, abortSignal: signal }),
+      (docker) => docker.importImage(tar.stdout, { ...name, abortSignal: signal }),
       { ms: STEP_MS },
     );
     const what = `container engine ${engine.place}: import of the base image`;

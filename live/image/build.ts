@@ -34,7 +34,8 @@ export interface BuiltImage {
  * same recipe. Rejects `image-failed`, and what `Engine.ask` does.
  */
 export async function buildImage(build: ImageBuild): Promise<BuiltImage> {
-  const { engine, tag, note, signal } = build;
+  const { engine, tag, note } = build;
+  const signal = AbortSignal.any([build.signal, AbortSignal.timeout(BUILD_MS)]);
   const folder = recipeFolder();
   const base = build.bootstrap ? BOOTSTRAPPED_BASE : build.base;
   const recipe = createHash('sha256')
@@ -47,8 +48,8 @@ export async function buildImage(build: ImageBuild): Promise<BuiltImage> {
     await bootstrapBase(engine, note, signal);
   const answers = await engine.ask(
     'build of the image',
-    () =>
-      engine.patient.buildImage(
+    (docker) =>
+      docker.buildImage(
         { context: folder, src: ['Dockerfile'] },
         {
           t: tag,
