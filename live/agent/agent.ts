@@ -22,6 +22,7 @@ import { PeerLinks, type PeerOptions } from './peers.ts';
 import { Processes } from './pool.ts';
 import type { ForwardAnswer } from './ports.ts';
 import { Replicas } from './replicas.ts';
+import { Restarts } from './restarts.ts';
 import { Saver } from './saver.ts';
 import { LevelStore } from './store.ts';
 
@@ -76,6 +77,8 @@ class RunningAgent implements Agent {
   readonly #silent = new Set<string>();
   #remembering: Promise<void> = Promise.resolve();
   #closed = false;
+  #isFullByFault = false;
+  #restarts: Restarts | undefined;
   #tickedAt = 0;
   /** the latest that a tick has come, ms: what a turn of the loop took before it */
   #latestMs = 0;
@@ -118,6 +121,7 @@ class RunningAgent implements Agent {
       ...{ options, store: this.#store, peers, blobs, processes, saver, tell },
     });
     this.#replicas = replicas;
+    this.#restarts = new Restarts(replicas, folder, log);
     this.#setHosts(memory.hosts);
     this.#options.onHosts?.(memory.hosts, 'memory');
     await rememberHost(folder, { v: 1, peer: peers.endpoint, hosts: memory.hosts });
@@ -230,6 +234,7 @@ class RunningAgent implements Agent {
       answer: (answer) => this.#link?.answer(answer),
       setHosts: (hosts) => this.#learnHosts(hosts),
       setFull: (full) => {
+        this.#isFullByFault = full;
         this.#store.setFull(full);
         this.#blobs?.setFull(full);
       },
@@ -291,6 +296,7 @@ class RunningAgent implements Agent {
   #beat(): void {
     const positions = this.#replicas?.positions() ?? [];
     this.#link?.tell({ t: 'agent-beat', at: performance.now(), positions });
+    if (!this.#isFullByFault) this.#restarts?.look();
     this.#watchHosts();
     this.#watchLoop();
   }

@@ -179,6 +179,11 @@ export class Replicas {
     this.#stopped.add(kernel);
   }
 
+  /** How many have stopped that may go on one day. */
+  get stopped(): number {
+    return this.#stopped.size;
+  }
+
   /** Makes replicas anew that stopped, when what stopped them is over. */
   async restartStopped(): Promise<void> {
     const kernels = [...this.#stopped];
@@ -187,9 +192,9 @@ export class Replicas {
       kernels.map((kernel) =>
         this.#inTurn(kernel, async () => {
           const replica = this.#replicas.get(kernel);
-          if (replica === undefined) return;
+          if (replica === undefined && !this.#unusable.has(kernel)) return;
           this.#replicas.delete(kernel);
-          await replica.stop('leave');
+          await replica?.stop('leave');
           await this.#reopen(kernel);
         }),
       ),
@@ -249,6 +254,7 @@ export class Replicas {
     } catch (error) {
       const reason = asNbosError(error);
       this.#unusable.set(kernel, reason);
+      if (reason.code === 'disk-full') this.failed(kernel);
       options.log.error({ err: error, kernel }, 'a kernel of this host cannot be used');
       const { code, message } = reason;
       tell({ t: 'replica-failed', kernel, member: 0, code, message });

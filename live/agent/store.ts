@@ -267,15 +267,19 @@ async function openDatabase(folder: string): Promise<Database> {
         `${folder} is in use by another process`,
         'Stop the other system of this data directory, or choose another with --data.',
       );
-    throw corrupt(folder, cause?.message ?? String(error));
+    const reason = cause?.message ?? String(error);
+    throw isFull(reason) ? failed(reason) : corrupt(folder, reason);
   }
 }
 
+function isFull(reason: string): boolean {
+  return /no space|ENOSPC|quota/i.test(reason);
+}
+
 function failed(what: string): NbosError {
-  const full = /no space|ENOSPC|quota/i.test(what);
   return new NbosError(
-    full ? 'disk-full' : 'file-unwritable',
+    isFull(what) ? 'disk-full' : 'file-unwritable',
     what,
-    'Replicas of this host stop; free space there, then start its agent again.',
+    'Replicas of this host stop until there is room again: free space there.',
   );
 }
