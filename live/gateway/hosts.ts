@@ -54,6 +54,7 @@ export class Hosts {
   /** whether the host may have work */
   accepts: (host: LiveHost) => boolean = () => true;
   #timer: NodeJS.Timeout | undefined;
+  #closed = false;
   #checkedAt: number;
 
   constructor(options: HostsOptions) {
@@ -81,6 +82,7 @@ export class Hosts {
   }
 
   close(): void {
+    this.#closed = true;
     clearInterval(this.#timer);
   }
 
@@ -109,7 +111,8 @@ export class Hosts {
   /** Core asks for a host: the next that is heard and has no number. */
   wanted(number: number): void {
     this.#wanted.push(number);
-    this.match();
+    // Core is in the middle of a step, and what a host reports is to be taken in between steps.
+    queueMicrotask(() => this.match());
   }
 
   isWanted(number: number): boolean {
@@ -186,10 +189,13 @@ export class Hosts {
     if (host !== undefined) host.linked = false;
   }
 
-  /** Hosts that may have work and have none. Those with kernels come first: they lose no copies. */
+  /**
+   * Hosts that may have work and have none, as far as it is known what they hold. Those with kernels
+   * come first: they lose no copies.
+   */
   free(): LiveHost[] {
     const free = this.all().filter(
-      (host) => host.number === -1 && this.#isHeard(host) && this.accepts(host),
+      (host) => host.number === -1 && !host.stale && this.#isHeard(host) && this.accepts(host),
     );
     const isEmpty = ({ hello }: LiveHost): number => Number(hello!.kernels.length === 0);
     return free.sort((a, b) => isEmpty(a) - isEmpty(b));
@@ -197,6 +203,7 @@ export class Hosts {
 
   /** Gives hosts that are heard the numbers that core has asked for. */
   match(): void {
+    if (this.#closed) return;
     for (const host of this.free()) {
       if (this.#wanted.length === 0) return;
       // What follows from a host that is up may have asked for this one.

@@ -39,6 +39,7 @@ export class Provisioning {
   /** hosts that are on their way out */
   readonly #leaving = new Set<string>();
   #failures = 0;
+  #ready: Promise<void> | undefined;
 
   constructor(options: ProvisioningOptions) {
     this.#options = options;
@@ -73,7 +74,7 @@ export class Provisioning {
   wanted(number: number): void {
     const { hosts, loop, log } = this.#options;
     hosts.wanted(number);
-    if (this.#provisioner === undefined || !hosts.isWanted(number)) return;
+    if (this.#provisioner === undefined) return;
     this.#bring(number, this.#provisioner).catch((error) => {
       if (this.#closing.signal.aborted) return;
       this.#failures++;
@@ -86,7 +87,9 @@ export class Provisioning {
     const { hosts, recovered, recoveryMs, provisionMs, backoffMs } = this.#options;
     const closing = { signal: this.#closing.signal };
     // Hosts that a gateway before this one had are there already, and will say so.
-    await Promise.race([recovered(), sleep(recoveryMs, undefined, closing)]);
+    this.#ready ??= Promise.race([recovered(), sleep(recoveryMs, undefined, closing)]);
+    await this.#ready;
+    if (!hosts.isWanted(number)) return;
     if (this.#failures > 0)
       await sleep(
         Math.min(MOST_BACKOFF_MS, backoffMs * 2 ** (this.#failures - 1)),
@@ -152,7 +155,10 @@ export class Provisioning {
   idle(host: LiveHost): void {
     const { drains, hosts, loop } = this.#options;
     if (this.#provisioner === undefined || this.#leaving.has(host.id)) return;
-    if (host.hello!.kernels.length > 0) loop.post({ kind: 'host-offered' });
+    if (host.hello!.kernels.length > 0) {
+      loop.post({ kind: 'host-offered' });
+      hosts.match();
+    }
     if (host.number === -1 && !drains.has(host.id) && hosts.accepts(host))
       host.note = 'not needed now';
   }

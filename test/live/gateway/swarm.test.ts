@@ -1,10 +1,14 @@
 // time-limit: 120 s
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { Brain } from '../../../live/gateway/brain.ts';
+import { HostPool } from '../../../live/gateway/provision/host-pool.ts';
+import type { KnownHosts } from '../../../live/gateway/provision/provisioner.ts';
 import {
   Client,
   create,
   type Kit,
+  type KitOptions,
   newBrain,
   pause,
   startKit,
@@ -15,6 +19,11 @@ import {
 const SEEDS = Number(process.env['NBOS_SEEDS'] ?? 12);
 const FIRST = Number(process.env['NBOS_SEED'] ?? 1);
 const STEPS = 60;
+/** Hosts come and go all the time. */
+const ELASTIC: Pick<KitOptions, 'config' | 'provisioner'> = {
+  config: { minHosts: 2, bufferHosts: 0, scaleIntervalMs: 20, scaleInHoldMs: 60 },
+  provisioner: (hosts: KnownHosts) => new HostPool(hosts),
+};
 
 /** Numbers from 0 to below `n`, the same for the same seed. */
 function drawsOf(seed: number): (n: number) => number {
@@ -41,12 +50,15 @@ class Swarm {
   readonly draw: (n: number) => number;
   readonly notebooks: Notebook[] = [];
   down = '';
+  drained = '';
   restarts = 0;
   falls = 0;
+  readonly isElastic: boolean;
 
-  constructor(seed: number) {
+  constructor(seed: number, isElastic: boolean) {
     this.draw = drawsOf(seed);
-    this.kit = startKit();
+    this.isElastic = isElastic;
+    this.kit = startKit(isElastic ? ELASTIC : {});
     this.delayProposals();
   }
 
@@ -90,13 +102,28 @@ class Swarm {
       this.attach(notebook);
     } else if (kind === 17 && draw(2) === 0) {
       kit.brain.kernels.restart(notebook.kernel).catch(() => undefined);
-    } else await pause(draw(60));
+    } else if (kind > 17 && this.isElastic) this.drain();
+    else await pause(draw(60));
   }
 
   submit(notebook: Notebook): void {
     const codes = ['print 3', 'print 1', 'fail', `slow ${this.draw(30)}`, 'hang'];
     const code = codes[this.draw(codes.length)]!;
     notebook.cells.push({ id: notebook.client.run(code), code });
+  }
+
+  /** An operator takes one host out of service, or back into it. */
+  drain(): void {
+    const { brain, agents } = this.kit;
+    if (this.drained === '') {
+      this.drained = agents.hosts[this.draw(agents.hosts.length)]!;
+      brain.drains.begin(brain.hosts.get(this.drained)!);
+      return;
+    }
+    const host = brain.hosts.get(this.drained)!;
+    this.drained = '';
+    brain.drains.end(host);
+    brain.provisioning.enable(host);
   }
 
   /** One host at most is away, so that no log is without a majority. */
@@ -124,7 +151,9 @@ class Swarm {
     const isSentAgain = this.draw(2) === 0;
     if (!isSentAgain) await until(() => this.accepted(), 'all cells are accepted');
     kit.brain.close();
-    kit.brain = newBrain(kit.agents);
+    const recall = ({ drains }: Brain): void => drains.recall(this.drained ? [this.drained] : []);
+    const { config, provisioner }: KitOptions = this.isElastic ? ELASTIC : {};
+    kit.brain = newBrain(kit.agents, config, {}, recall, provisioner);
     kit.agents.connect(
       kit.brain,
       kit.agents.hosts.filter((host) => host !== down),
@@ -157,6 +186,7 @@ class Swarm {
   /** Everything comes to an end, and each cell has its answer. */
   async finish(): Promise<void> {
     this.heal();
+    if (this.drained !== '') this.drain();
     const { kit } = this;
     for (const notebook of this.notebooks) {
       const until10s = Date.now() + 10_000;
@@ -173,6 +203,21 @@ class Swarm {
       const live = kit.brain.table.get(notebook.kernel)!;
       await until(() => live.cells.size === 0, 'nothing is open');
     }
+  }
+
+  /** Each kernel is on three hosts in use, and nowhere else. */
+  async settled(): Promise<void> {
+    const { agents, brain } = this.kit;
+    const isWhole = ({ kernel }: Notebook): boolean => {
+      const places = [...agents.groups.get(kernel)!.members.values()].map(({ host }) => host);
+      return places.length === 3 && places.every((host) => brain.hosts.isUp(host));
+    };
+    await until(() => this.notebooks.every(isWhole), 'all kernels are whole', 10_000);
+    await until(
+      () => brain.loop.core.state.up.length === 3 && brain.loop.core.state.draining.length === 0,
+      'as few hosts as replicas are in use',
+      10_000,
+    );
   }
 
   answered({ clients }: Notebook, id: string): boolean {
@@ -202,18 +247,22 @@ class Swarm {
   }
 }
 
-for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
-  test(`random faults: NBOS_SEED=${seed} NBOS_SEEDS=1`, async () => {
-    const swarm = new Swarm(seed);
-    try {
-      await swarm.open(3);
-      for (let step = 0; step < STEPS; step++) await swarm.step();
-      await swarm.finish();
-      swarm.check();
-    } finally {
-      stopKit(swarm.kit);
-    }
-  });
+for (const isElastic of [false, true]) {
+  for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
+    const what = isElastic ? 'hosts that come and go' : 'random faults';
+    test(`${what}: NBOS_SEED=${seed} NBOS_SEEDS=1`, async () => {
+      const swarm = new Swarm(seed, isElastic);
+      try {
+        await swarm.open(3);
+        for (let step = 0; step < STEPS; step++) await swarm.step();
+        await swarm.finish();
+        swarm.check();
+        if (isElastic) await swarm.settled();
+      } finally {
+        stopKit(swarm.kit);
+      }
+    });
+  }
 }
 
 test.run();
