@@ -10,7 +10,7 @@ import type { Subject } from '../doctor/subject.ts';
 import { dataFolder } from './cluster-file.ts';
 import { STANDARD_DOCKER } from './docker-flags.ts';
 import { describedDocker } from './docker-options.ts';
-import { findSystem } from './running.ts';
+import { findSystem, plainUrl } from './running.ts';
 
 /** `nbos doctor`: looks at this host, or at what died; 1 is the exit code of a problem. */
 export async function examineHost(given: Arguments): Promise<void> {
@@ -57,7 +57,10 @@ function described(given: Arguments): Subject {
     store: store === 'none' ? '' : store,
     join: textOf(given, 'join') ?? '',
     keys: textOf(given, 'keys') ?? '',
-    gateway: gateway === undefined ? undefined : findSystem({ ...process.env, NBOS_URL: gateway }),
+    gateway:
+      gateway === undefined
+        ? undefined
+        : findSystem({ ...process.env, NBOS_URL: plainUrl(gateway, '--gateway') }),
     ports: port === undefined ? [] : [port],
     python: textOf(given, 'python') ?? '',
     env: process.env,
