@@ -6,6 +6,10 @@ export const REMOVED = 'its container was removed from outside';
 const ASK_MS = 5_000;
 const TAIL_LINES = 5;
 const TAIL_CHARACTERS = 1000;
+/** What ipykernel says at each start where no parent waits for it: these lines tell nothing. */
+const GREETING =
+  /^(NOTE: When using the|To exit, you will|"quit" from a|To read more|To connect|--exist)/;
+const GREETING_LINES = 10;
 /** One piece of a container's log: stream, three zeros, length; then the text. */
 const PIECE_HEAD_BYTES = 8;
 
@@ -33,9 +37,12 @@ export async function exitOf(
 
 /** The last lines that a container wrote, joined. */
 export async function lastLines(container: Docker.Container): Promise<string> {
-  const log = await container.logs({ stdout: true, stderr: true, tail: TAIL_LINES });
+  const tail = TAIL_LINES + GREETING_LINES;
+  const log = await container.logs({ stdout: true, stderr: true, tail });
   const lines = textOf(log as unknown as Buffer).split('\n');
-  const words = lines.map((line) => line.trim()).filter((line) => line !== '');
+  const words = lines
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !GREETING.test(line));
   return words.slice(-TAIL_LINES).join(' | ').slice(-TAIL_CHARACTERS);
 }
 

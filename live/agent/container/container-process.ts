@@ -155,6 +155,7 @@ export class ContainerProcess implements StartedProcess {
     // An engine that hangs must not keep it alive.
     const late = setTimeout(() => void this.#killDirectly(), QUICK_MS);
     try {
+      await this.#holding;
       await engine.ask('removal of a container', () => removed(this.#container), { ms: END_MS });
     } catch (error) {
       log.warn({ container: id, error: (error as Error).message }, 'a container was not removed');
@@ -230,6 +231,16 @@ export class ContainerProcess implements StartedProcess {
 
 /** Ends a container, whatever it does, and removes it; nothing when there is none. */
 export async function removed(container: Docker.Container): Promise<void> {
+  try {
+    await removedOnce(container);
+  } catch {
+    // One that was paused at that very moment cannot take note of its end.
+    await container.unpause().catch(() => undefined);
+    await removedOnce(container);
+  }
+}
+
+async function removedOnce(container: Docker.Container): Promise<void> {
   try {
     await container.remove({ force: true, v: true });
   } catch (error) {

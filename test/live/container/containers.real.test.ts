@@ -93,7 +93,9 @@ containerTest('one that ends while it waits is told, and leaves nothing', async 
   pooled.onDeath = (how) => {
     exit = how;
   };
-  await (await containerIn(join(root, 'd'))).remove({ force: true });
+  const container = await containerIn(join(root, 'd'));
+  await untilSo('paused', async () => (await container.inspect()).State.Paused);
+  await container.remove({ force: true });
   await untilSo('told', () => exit !== '');
   assert.match(exit, /removed from outside/);
   await untilSo('folders are gone', () => !readdirSync(root).includes('d'));
