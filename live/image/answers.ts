@@ -10,8 +10,8 @@ interface Progress {
 }
 
 /**
- * Reads what an engine says while it works, to its end. `onStep` gets the line of each step. Rejects
- * with `image-failed`, the last lines and `hint` when the engine reports a failure or goes away.
+ * Reads what an engine says while it works, to its end. `onStep` gets the line of each step.
+ * Rejects `image-failed` with the last lines and `hint` when it reports a failure or goes away.
  */
 export async function followAnswers(
   answers: AsyncIterable<Buffer | string>,
