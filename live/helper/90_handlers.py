@@ -176,4 +176,18 @@ def install():
         if kind in shell:
             shell[kind] = marks_foreign(shell[kind])
     kernel.do_execute = wrap_do_execute(kernel.do_execute)
+    keep_all_output(kernel)
     add_user_module()
+
+
+def keep_all_output(kernel):
+    """A publisher drops what its reader has not taken once a thousand messages wait, and the agent
+    may have to wait for a core. What waits without limit here is bounded by the agent, which reads
+    all and spills to disk."""
+    thread = getattr(kernel, 'iopub_thread', None)
+    if thread is None:
+        return
+    import zmq
+
+    # In the thread that owns the socket. Connections that exist already heed it too.
+    thread.schedule(lambda: thread.socket.setsockopt(zmq.SNDHWM, 0))

@@ -106,6 +106,18 @@ kernelTest('30,000 printed lines, none lost, in order', async (kernel) => {
   assert.ok(lines.every((line, index) => line === String(index)));
 });
 
+kernelTest('what is printed while the agent gets no core is not lost', async (kernel) => {
+  await kernel.run(
+    `import os, signal
+os.kill(${process.pid}, signal.SIGSTOP)
+try:
+    for i in range(5_000): print(i, flush=True)
+finally:
+    os.kill(${process.pid}, signal.SIGCONT)`,
+  );
+  assert.is(kernel.printed().trimEnd().split('\n').length, 5_000);
+});
+
 kernelTest('a killed process is told, with its signal, and ends the cell', async (kernel) => {
   const cell = kernel.run("import time\nprint('last words')\ntime.sleep(60)");
   const outcome = cell.then(
