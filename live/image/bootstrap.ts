@@ -77,26 +77,39 @@ async function importFolder(
   }
 }
 
-/** Runs a program to its end; rejects `image-failed` with its last lines. */
+/**
+ * Runs a program to its end; rejects `image-failed` with its last lines. When it is given up, all
+ * that it has started ends with it: nothing writes any more where is tidied up next.
+ */
 async function run(
   program: string,
   words: readonly string[],
-  signal: AbortSignal | undefined,
+  signal?: AbortSignal,
   onLine: (line: string) => void = () => {},
 ): Promise<void> {
-  const child = spawn(program, words, {
-    stdio: ['ignore', 'pipe', 'pipe'],
-    timeout: STEP_MS,
-    killSignal: 'SIGKILL',
-    ...(signal === undefined ? {} : { signal }),
-  });
+  const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+  const end = (): void => {
+    if (child.pid === undefined) return;
+    try {
+      process.kill(-child.pid, 'SIGKILL');
+    } catch {
+      // It has ended by itself.
+    }
+  };
+  const late = setTimeout(end, STEP_MS);
+  signal?.addEventListener('abort', end, { once: true });
   let rest = '';
   child.stdout.on('data', (data: Buffer) => {
     const lines = (rest + data.toString()).split('\n');
     rest = lines.pop()!;
     for (const line of lines) onLine(line);
   });
-  await outcome(child, program, [child.stdout, child.stderr]);
+  try {
+    await outcome(child, program, [child.stdout, child.stderr]);
+  } finally {
+    clearTimeout(late);
+    signal?.removeEventListener('abort', end);
+  }
 }
 
 function outcome(
