@@ -12,7 +12,8 @@ Runs test files, each in a process of its own, and ends with the line "N passed,
   --jobs N  files at once (default 2)
   --dir DIR run the built files below DIR instead of this project's
   --patience N  multiplies every time limit, for runs over more seeds
-A file raises its time limit with a comment of its own line: // time-limit: 300 s`;
+A file raises its time limit with a comment of its own line: // time-limit: 300 s
+One that times what it sees runs after the others, with nothing beside it: // runs-alone`;
 
 const DEFAULT_LIMIT_S = 120;
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -69,6 +70,10 @@ function testFiles(dir: string): string[] {
 function limitSeconds(file: string): number {
   const marked = /^\/\/ time-limit: (\d+) s$/m.exec(readFileSync(file, 'utf8'));
   return marked ? Number(marked[1]) : DEFAULT_LIMIT_S;
+}
+
+function runsAlone(file: string): boolean {
+  return /^\/\/ runs-alone$/m.test(readFileSync(file, 'utf8'));
 }
 
 const running = new Set<ChildProcess>();
@@ -170,16 +175,19 @@ async function runAll(options: Options): Promise<boolean> {
   const all = testFiles(options.dir).filter(wanted);
   const isReal = (file: string): boolean => file.endsWith('.real.test.js');
   const files = all.filter((file) => isReal(file) === options.real);
-  const queue = [...files];
+  const alone = files.filter(runsAlone);
+  const queue = files.filter((file) => !alone.includes(file));
   const outcomes: Outcome[] = [];
+  const run = async (file: string): Promise<void> => {
+    const outcome = await runFile(file, nameOf(file), options.patience);
+    outcomes.push(outcome);
+    report(outcome, options.real);
+  };
   const worker = async (): Promise<void> => {
-    for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-      const outcome = await runFile(file, nameOf(file), options.patience);
-      outcomes.push(outcome);
-      report(outcome, options.real);
-    }
+    for (let file = queue.shift(); file !== undefined; file = queue.shift()) await run(file);
   };
   await Promise.all(Array.from({ length: options.jobs }, worker));
+  for (const file of alone) await run(file);
   for (const { name, skips } of outcomes)
     for (const skip of skips)
       process.stdout.write(`left out: ${name}: ${skip.name}: ${skip.reason}\n`);

@@ -1,4 +1,5 @@
 // time-limit: 360 s
+// runs-alone
 import { chownSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { LABELS } from '../../../live/agent/container/names.ts';

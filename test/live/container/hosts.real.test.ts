@@ -1,4 +1,5 @@
 // time-limit: 300 s
+// runs-alone
 import { chownSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';

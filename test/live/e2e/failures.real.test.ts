@@ -1,4 +1,5 @@
 // time-limit: 240 s
+// runs-alone
 import { failureCases } from './failure-cases.ts';
 import { missingKernel } from './parts.ts';
 import { System } from './system.ts';

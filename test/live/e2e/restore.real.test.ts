@@ -1,4 +1,5 @@
-// time-limit: 300 s
+// time-limit: 420 s
+// runs-alone
 import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -119,6 +120,24 @@ live('a store that does not answer: its cells are told why, a restart begins emp
     assert.is((await client.run('print("x" in globals())', WAIT)).text, 'False\n');
   });
 });
+
+live('a kernel of one replica moves with its log, and needs no store for it', () =>
+  within(['--replicas', '1', '--store', 'none'], async (system) => {
+    const { id, client } = await system.notebook();
+    await client.run(STATE);
+    const [before] = (await system.kernel(id)).replicas;
+    const { hosts } = await system.status();
+    const to = hosts.find((host) => host.id !== before!.host)!.id;
+    const moved = await system.nbos(['migrate', id, '--to', to], 60_000);
+    assert.is(moved.status, 0, moved.stderr);
+    assert.is((await client.run(CHECK, WAIT)).text, EXPECTED);
+    const { replicas } = await system.kernel(id);
+    assert.equal(
+      replicas.map(({ host }) => host),
+      [to],
+    );
+  }),
+);
 
 /** All agents of a system killed, their disks emptied, and started again. */
 async function loseAll(system: System): Promise<void> {
