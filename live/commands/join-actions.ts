@@ -2,11 +2,13 @@ import { createSocket } from 'node:dgram';
 import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { NbosError } from '../../core/errors.ts';
 import {
   type Arguments,
   demandedText,
+  interruption,
   isSet,
   printNote,
   textOf,
@@ -32,6 +34,9 @@ import { untilInterrupted } from './until-interrupted.ts';
 /** Without a word from the gateway for so long, a person is told what to look at; and then anew. */
 const QUIET_MS = 10_000;
 const QUIET_AGAIN_MS = 300_000;
+/** How long a name or a way to the gateway may take to be there. */
+const NAME_MS = 30_000;
+const NAME_AGAIN_MS = 1_000;
 
 interface Joining {
   id: string;
@@ -170,8 +175,21 @@ function addressWithPort(
   return { host: addressOf(option, `${text}:1`).host, port: 0 };
 }
 
+/** As ownAddress; names may be there only a moment after this machine has started. */
+async function addressTowards(gateway: Joining['gateway']): Promise<string> {
+  const late = performance.now() + NAME_MS;
+  for (;;) {
+    try {
+      return await ownAddress(gateway);
+    } catch (error) {
+      if (performance.now() > late || interruption.signal.aborted) throw error;
+      await sleep(NAME_AGAIN_MS);
+    }
+  }
+}
+
 /** The address of this machine on the way to another; nothing is sent. */
-function addressTowards({ host, port }: Joining['gateway']): Promise<string> {
+function ownAddress({ host, port }: Joining['gateway']): Promise<string> {
   const socket = createSocket('udp4');
   return new Promise<string>((done, reject) => {
     const fail = (error: Error): void =>
@@ -183,7 +201,11 @@ function addressTowards({ host, port }: Joining['gateway']): Promise<string> {
         ),
       );
     socket.once('error', fail);
-    socket.connect(port, host, () => done(socket.address().address));
+    // Called with the error of a name that is not found, whatever its type says.
+    socket.connect(port, host, (error?: Error | null) => {
+      if (error instanceof Error) fail(error);
+      else done(socket.address().address);
+    });
   }).finally(() => socket.close());
 }
 
