@@ -147,6 +147,9 @@ export class Replicas {
     const since = this.#options.loop.now();
     const joined = async (): Promise<void> => {
       if (!member.joined) await this.#admit(kernel, member);
+      // The one that goes has the only copy of its files: they must be here before.
+      if (kernel.meta.replicas === 1)
+        Object.assign(member, { readyFrom: kernel.heardIndex, ready: false });
       while (!member.ready && member.container === container) await pause(20);
       if (member.container !== container) return;
       const migrationMs = this.#options.loop.now() - since;
