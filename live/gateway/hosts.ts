@@ -190,8 +190,8 @@ export class Hosts {
   }
 
   /**
-   * Hosts that may have work and have none, as far as it is known what they hold. Those with kernels
-   * come first: they lose no copies.
+   * Hosts that may have work and have none, of which it is known what they hold. Those with
+   * kernels come first: they lose no copies.
    */
   free(): LiveHost[] {
     const free = this.all().filter(
