@@ -48,24 +48,33 @@ export function bootstrapInterval(
   values: ArrayLike<number>,
   options: BootstrapOptions = {},
 ): Interval {
+  const bounds = bootstrapBounds(values, meanOf, options);
+  return { mean: meanOf(values), ...bounds, count: values.length };
+}
+
+/**
+ * Percentile bootstrap bounds of any statistic of the values, such as a quantile; NaN for fewer
+ * than two values.
+ */
+export function bootstrapBounds(
+  values: ArrayLike<number>,
+  statistic: (resample: Float64Array) => number,
+  options: BootstrapOptions = {},
+): { low: number; high: number } {
   const count = values.length;
-  const mean = meanOf(values);
-  if (count < 2) return { mean, low: Number.NaN, high: Number.NaN, count };
+  if (count < 2) return { low: Number.NaN, high: Number.NaN };
   const { confidence = 0.95, resamples = 2000, seed = 1 } = options;
-  const means = new Float64Array(resamples);
+  const found = new Float64Array(resamples);
+  const resample = new Float64Array(count);
   for (let b = 0; b < resamples; b++) {
-    let sum = 0;
-    for (let i = 0; i < count; i++) {
-      sum += values[Math.floor((hash4(seed, BOOTSTRAP_STREAM, b, i) / 2 ** 32) * count)]!;
-    }
-    means[b] = sum / count;
+    for (let i = 0; i < count; i++)
+      resample[i] = values[Math.floor((hash4(seed, BOOTSTRAP_STREAM, b, i) / 2 ** 32) * count)]!;
+    found[b] = statistic(resample);
   }
-  const sorted = sortedCopy(means);
+  const sorted = sortedCopy(found);
   return {
-    mean,
     low: quantileSorted(sorted, (1 - confidence) / 2),
     high: quantileSorted(sorted, (1 + confidence) / 2),
-    count,
   };
 }
 

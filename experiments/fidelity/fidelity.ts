@@ -7,7 +7,7 @@ import { type Form, HEADLINES, shownValue } from '../../sim/summary-text.ts';
 import { readRun } from '../../traces/run-folder.ts';
 import { textTable } from '../../traces/text-table.ts';
 import { fittedLatencies, stepSamples } from './fitted.ts';
-import { readJournal } from './journal.ts';
+import { mostHosts, readJournal } from './journal.ts';
 import { loopOf, recordedWork, workloadTrace } from './recorded-trace.ts';
 import { measure } from './write-run.ts';
 
@@ -52,7 +52,13 @@ export async function fidelityOf(folder: string, signal?: AbortSignal): Promise<
     throw new NbosError('trace-empty', `${folder}: nobody ran a cell`, 'Replay a trace first.');
   const { summary: live, isSame, compared } = measure(part, work, name);
   const fitted = fittedLatencies(stepSamples(part));
-  const asLive: PartialConfig = { loop, untilMs: 0, oversize: 'drop' };
+  const asLive: PartialConfig = {
+    loop,
+    untilMs: 0,
+    oversize: 'drop',
+    // Of those that might have joined only those that did are simulated.
+    ...(part.config.fixed ? { hosts: Math.max(1, mostHosts(part.events)) } : {}),
+  };
   const config = configFor(part.policy, part.config, fitted, asLive);
   const { summary: simulated } = await simulate({ trace, policy: part.policy, config, signal });
   const headlines = HEADLINES.map(([label, column, form]) =>

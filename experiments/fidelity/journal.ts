@@ -100,6 +100,18 @@ function invalid(place: string, what: string): NbosError {
   return new NbosError('journal-invalid', `${place}: ${what}`, 'Download the journal again.');
 }
 
+/** The most hosts that were up at once. */
+export function mostHosts(events: readonly Event[]): number {
+  const up = new Set<number>();
+  let most = 0;
+  for (const event of events) {
+    if (event.kind === 'host-up') up.add(event.host);
+    else if (event.kind === 'host-lost' || event.kind === 'host-released') up.delete(event.host);
+    most = Math.max(most, up.size);
+  }
+  return most;
+}
+
 /** Sees a recorded run again; as the simulator's observers do. */
 export interface ReplayObserver {
   watch(state: Core['state']): void;

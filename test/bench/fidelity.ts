@@ -1,0 +1,118 @@
+/**
+ * How well the simulator tells what live kernels do: a trace is replayed on four Docker Engines
+ * under each policy, and its measures are compared with those of a simulation of the same work.
+ * `npm run bench:fidelity -- [--cells N] [--speed N] [--policy NAME] [--processes]`. Exits with 1
+ * when a target is missed. Run it on a machine that does nothing else.
+ */
+import { parseArgs } from 'node:util';
+import type { ComparedHeadline } from '../../experiments/fidelity/fidelity.ts';
+import { bootstrapBounds } from '../../experiments/statistics.ts';
+import { shownValue } from '../../sim/summary-text.ts';
+import { quantileSorted, sortedCopy } from '../../traces/quantiles.ts';
+import { readReport } from '../../traces/run-folder.ts';
+import { textTable } from '../../traces/text-table.ts';
+import { missingEngines } from '../live/container/engines.ts';
+import { busyTrace, type LiveRun, withLiveRun } from '../live/replay/live-run.ts';
+
+const USERS = 10;
+const ENGINES = 4;
+/** of the live value: GPU-hours, shares, medians, money */
+const TARGET = 0.1;
+/**
+ * GPUs of a host under each policy that runs live: reservation has as many as its users ask for, so
+ * that nobody waits for a session; the others have about half of that.
+ */
+const GPUS_PER_HOST: Readonly<Record<string, number>> = { notebookos: 2, reservation: 4 };
+/** Too few a run for a share of it to say anything. */
+const UNTARGETED = new Set(['migrations']);
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      cells: { type: 'string', default: '600' },
+      speed: { type: 'string', default: '60' },
+      policy: { type: 'string' },
+      processes: { type: 'boolean', default: false },
+    },
+  });
+  const policies = values.policy === undefined ? Object.keys(GPUS_PER_HOST) : [values.policy];
+  const unknown = policies.find((name) => GPUS_PER_HOST[name] === undefined);
+  const [cells, speed] = [Number(values.cells), Number(values.speed)];
+  if (unknown !== undefined || !(cells >= USERS * policies.length) || !(speed > 0)) {
+    console.error(
+      `usage: --policy is one of ${Object.keys(GPUS_PER_HOST).join(', ')}; --cells, over all ` +
+        `policies, is at least ${USERS} for each; --speed is above 0`,
+    );
+    return 2;
+  }
+  if (!values.processes && missingEngines !== '') {
+    console.error(`left out: ${missingEngines}; --processes needs no engines`);
+    return 2;
+  }
+  const trace = busyTrace(USERS, Math.round(cells / policies.length / USERS));
+  let missed = 0;
+  for (const policy of policies) {
+    const gpusPerHost = GPUS_PER_HOST[policy]!;
+    const engines = values.processes ? 0 : ENGINES;
+    console.log(`\n${policy}, ${ENGINES} hosts of ${gpusPerHost} GPUs, speed ${speed}`);
+    const plan = { policy, trace, speed, gpusPerHost, engines };
+    missed += await withLiveRun(plan, shownRun);
+  }
+  console.log(missed === 0 ? '\nevery target was met' : `\n${missed} targets missed`);
+  return missed === 0 ? 0 : 1;
+}
+
+/** Prints the comparison of a run; how many targets it misses. */
+async function shownRun({ printed, fidelity, folder }: LiveRun): Promise<number> {
+  console.log(printed.split('\n')[0]);
+  const table = await readReport(folder, 'cells.csv');
+  const columns = new Map<string, Float64Array>();
+  for (const name of ['delay', 'tct']) columns.set(name, table.numbers(`${name}_ms`));
+  const judged = fidelity.headlines.map((headline) => judge(headline, columns));
+  const rows = judged.map(({ headline, target, isMet }) => [
+    headline.label,
+    shownValue(headline.live ?? Number.NaN, headline.form),
+    shownValue(headline.simulated ?? Number.NaN, headline.form),
+    errorText(headline),
+    target,
+    isMet === undefined ? '' : isMet ? 'met' : 'MISSED',
+  ]);
+  const heads = ['measure', 'live', 'simulated', 'error', 'target', ''];
+  console.log(textTable(heads, rows, { right: [1, 2, 3] }));
+  console.log(`${fidelity.compared} of ${fidelity.events} events: the same effects again`);
+  return judged.filter(({ isMet }) => isMet === false).length;
+}
+
+interface Judged {
+  readonly headline: ComparedHeadline;
+  readonly target: string;
+  /** undefined where nothing was promised, or there was nothing to measure */
+  readonly isMet: boolean | undefined;
+}
+
+/** A tail is met within the interval that the cells of the live run leave for it. */
+function judge(headline: ComparedHeadline, columns: ReadonlyMap<string, Float64Array>): Judged {
+  const { name, live, simulated } = headline;
+  const [, column = '', percent = ''] = /^(.*)_p(95|99)_ms$/.exec(name) ?? [];
+  const values = columns.get(column);
+  if (values !== undefined) {
+    const share = Number(percent) / 100;
+    const { low, high } = bootstrapBounds(values, (each) =>
+      quantileSorted(sortedCopy(each), share),
+    );
+    const target = `${shownValue(low, 'time')} … ${shownValue(high, 'time')}`;
+    return { headline, target, isMet: simulated >= low && simulated <= high };
+  }
+  // JSON has null for what could not be measured.
+  if (UNTARGETED.has(name) || live === null || simulated === null)
+    return { headline, target: '', isMet: undefined };
+  const isMet = Math.abs(simulated - live) <= TARGET * Math.abs(live);
+  return { headline, target: `${100 * TARGET} %`, isMet };
+}
+
+function errorText({ relative }: ComparedHeadline): string {
+  if (relative === null || !Number.isFinite(relative)) return '-';
+  return `${relative < 0 ? '' : '+'}${(100 * relative).toFixed(1)} %`;
+}
+
+process.exitCode = await main();

@@ -1,0 +1,166 @@
+import { chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { randomExponential, randomLogNormal } from 'd3-random';
+import seedrandom from 'seedrandom';
+import type { Fidelity } from '../../../experiments/fidelity/fidelity.ts';
+import { TraceBuilder } from '../../../traces/build.ts';
+import { writeNativeTrace } from '../../../traces/native-writer.ts';
+import type { Trace } from '../../../traces/trace.ts';
+import { startEngines } from '../container/engines.ts';
+import { System } from '../e2e/system.ts';
+import { Machines } from '../hosts/machines.ts';
+
+/** Whom containers run as when root starts the agents. */
+const KERNEL_USER = 1000;
+const LIMIT_MS = 1_800_000;
+/** ms in the trace, and the spread of the logarithm */
+const CELL_MEDIAN_MS = 60_000;
+const CELL_SPREAD = 0.6;
+const THINK_MEAN_MS = 90_000;
+const LEAD_MS = 120_000;
+
+/**
+ * Users who all work at once, every second one with two GPUs, the others with one: they run cells
+ * of about a minute and think somewhat longer.
+ */
+export function busyTrace(users: number, cellsEach: number): Trace {
+  const builder = new TraceBuilder();
+  const random = seedrandom('busy');
+  const runMs = randomLogNormal.source(random)(Math.log(CELL_MEDIAN_MS), CELL_SPREAD);
+  const thinkMs = randomExponential.source(random)(1 / THINK_MEAN_MS);
+  for (let user = 0; user < users; user++) {
+    const gpus = 1 + (user % 2);
+    const shape = { cpuMillis: 0, memoryMb: 0, gpuMillis: 1_000 * gpus, vramMb: 0 };
+    const startMs = Math.round((user * LEAD_MS) / users);
+    let at = startMs + LEAD_MS;
+    const cells = Array.from({ length: cellsEach }, () => {
+      const submitMs = Math.round(at + thinkMs());
+      const durationMs = Math.round(runMs());
+      at = submitMs + durationMs;
+      return { submitMs, durationMs, shape };
+    });
+    const session = builder.addSession({ id: `u${user}`, startMs, endMs: at + 1_000 });
+    for (const cell of cells) builder.addCell({ session, ...cell });
+  }
+  return builder.build({ name: 'busy', source: 'made for a comparison' });
+}
+
+export interface LivePlan {
+  readonly policy: string;
+  readonly trace: Trace;
+  readonly speed: number;
+  readonly gpusPerHost: number;
+  /** machines with an engine each; 0: plain processes on this machine */
+  readonly engines: number;
+}
+
+export interface LiveRun {
+  /** what the replay printed */
+  readonly printed: string;
+  readonly fidelity: Fidelity;
+  /** the run folder, until `end` */
+  readonly folder: string;
+}
+
+/** Replays a trace on a system made for it, compares it with the simulator, and removes all. */
+export async function withLiveRun<T>(plan: LivePlan, see: (run: LiveRun) => Promise<T>) {
+  const place = await placeOf(plan);
+  let left: string[];
+  let seen: T;
+  try {
+    seen = await see(await replayed(plan, place));
+  } finally {
+    left = await place.stop();
+  }
+  if (left.length > 0) throw new Error(`left behind: ${left.join(', ')}`);
+  return seen;
+}
+
+async function replayed(plan: LivePlan, { system, files }: Place): Promise<LiveRun> {
+  const [trace, folder] = [join(files, 'trace'), join(files, 'live')];
+  writeNativeTrace(plan.trace, trace);
+  const replay = ['replay', '--trace', trace, '--speed', String(plan.speed), '--out', folder];
+  const printed = await succeeds(system, replay);
+  const fidelity = JSON.parse(await succeeds(system, ['fidelity', folder, '--json'])) as Fidelity;
+  return { printed, fidelity, folder };
+}
+
+async function succeeds(system: System, words: readonly string[]): Promise<string> {
+  const { status, stdout, stderr } = await system.nbos(words, LIMIT_MS);
+  if (status !== 0) throw new Error(`nbos ${words[0]}: ${stderr}`);
+  if (stderr.includes('warning') || stderr.includes('note:')) process.stderr.write(stderr);
+  return stdout;
+}
+
+interface Place {
+  readonly system: System;
+  /** for trace and results */
+  readonly files: string;
+  stop(): Promise<string[]>;
+}
+
+function placeOf(plan: LivePlan): Promise<Place> {
+  if (plan.engines === 0) return processes(plan);
+  return plan.engines === 1 ? oneEngine(plan) : machines(plan);
+}
+
+const HOSTS = 4;
+
+async function upOn(
+  { policy, gpusPerHost }: LivePlan,
+  files: string,
+  words: readonly string[],
+): Promise<System> {
+  const gpus = ['--gpus-per-host', String(gpusPerHost)];
+  const all = ['--hosts', String(HOSTS), ...gpus, '--policy', policy, '--workspace', files];
+  return System.up([...all, ...words]);
+}
+
+async function processes(plan: LivePlan): Promise<Place> {
+  const files = mkdtempSync(join(tmpdir(), 'nbos-replay-'));
+  const system = await upOn(plan, files, ['--split']);
+  const stop = async () => {
+    const left = await system.stop();
+    rmSync(files, { recursive: true, force: true });
+    return left.map((pid) => `process ${pid}`);
+  };
+  return { system, files, stop };
+}
+
+async function oneEngine(plan: LivePlan): Promise<Place> {
+  const engines = await startEngines(1);
+  const files = join(engines.folder, 'workspace');
+  mkdirSync(files);
+  chownSync(files, KERNEL_USER, KERNEL_USER);
+  try {
+    const system = await upOn(plan, files, ['--docker', engines.all[0]!.engine]);
+    const stop = async () => {
+      const left = await system.stop();
+      return [...left.map((pid) => `process ${pid}`), ...engines.stop()];
+    };
+    return { system, files: engines.folder, stop };
+  } catch (error) {
+    engines.stop();
+    throw error;
+  }
+}
+
+async function machines({ policy, gpusPerHost, engines }: LivePlan): Promise<Place> {
+  const ids = Array.from({ length: engines }, (_, at) => `h${at + 1}`);
+  const all = await Machines.connect(engines, true);
+  const { system, folder: files } = all;
+  try {
+    chownSync(all.workspace, KERNEL_USER, KERNEL_USER);
+    await all.makeKeys(ids.join());
+    const gpus = ['--gpus-per-host', String(gpusPerHost)];
+    await all.startGateway(['--docker', '--policy', policy, ...gpus]);
+    for (const [at, id] of ids.entries())
+      all.startAgent(all.hosts[at]!, id, ['--docker', all.hosts[at]!.engine, ...gpus]);
+    await all.untilUp(...ids);
+    return { system, files, stop: () => all.stop() };
+  } catch (error) {
+    await all.stop();
+    throw error;
+  }
+}
