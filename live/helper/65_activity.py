@@ -136,12 +136,12 @@ def command_line(pid):
                 command = file.read(4096)
         except OSError:
             return b''
-        if command or has_ended(pid) or time.monotonic() > deadline:
+        if command or child_has_ended(pid) or time.monotonic() > deadline:
             return command
         time.sleep(0.001)
 
 
-def has_ended(pid):
+def child_has_ended(pid):
     return stat_field(pid, 0) in ('', 'Z', 'X')
 
 
@@ -152,7 +152,7 @@ def command_of(pid):
 def is_benign_child(pid):
     """Helpers of libraries, and what has ended."""
     command = command_line(pid)
-    return has_ended(pid) or any(mark in command for mark in BENIGN_CHILDREN)
+    return child_has_ended(pid) or any(mark in command for mark in BENIGN_CHILDREN)
 
 
 def pending_tasks():
@@ -204,11 +204,11 @@ def pins(unreplicated):
         for entry in unreplicated
         if entry['name'] not in HELPER.excluded
         and any(part.startswith(PINNING) for part in entry['reason'].split('; '))
-        and not has_ended(user_ns.get(entry['name']))
+        and not child_has_ended(user_ns.get(entry['name']))
     ]
 
 
-def has_ended(thing):
+def child_has_ended(thing):
     """Whether a thread, process, file, socket, task or generator has nothing left to lose."""
     try:
         if isinstance(thing, threading.Thread):
