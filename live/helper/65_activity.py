@@ -204,11 +204,11 @@ def pins(unreplicated):
         for entry in unreplicated
         if entry['name'] not in HELPER.excluded
         and any(part.startswith(PINNING) for part in entry['reason'].split('; '))
-        and not child_has_ended(user_ns.get(entry['name']))
+        and not has_ended(user_ns.get(entry['name']))
     ]
 
 
-def child_has_ended(thing):
+def has_ended(thing):
     """Whether a thread, process, file, socket, task or generator has nothing left to lose."""
     try:
         if isinstance(thing, threading.Thread):
