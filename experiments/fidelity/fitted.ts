@@ -1,4 +1,4 @@
-import { STEP } from '../../core/books/execution-book.ts';
+import { type Execution, STEP } from '../../core/books/execution-book.ts';
 import type { PartialConfig, Quantiles } from '../../core/config/options.ts';
 import type { StartContainer } from '../../core/effects.ts';
 import { mean, quantileSorted, sortedCopy } from '../../traces/quantiles.ts';
@@ -6,8 +6,9 @@ import { type JournalPart, replayPart } from './journal.ts';
 
 /** ms of each step of a live run that the simulator draws, one value an occurrence. */
 export interface StepSamples {
+  /** on the way to the executor; of a kernel of one replica until its code runs */
   readonly gateway: number[];
-  readonly reply: number[];
+  /** until the executor is elected and has the state of the cells before */
   readonly election: number[];
   readonly stateCommit: number[];
   readonly deviceLoad: number[];
@@ -26,7 +27,6 @@ export interface StepSamples {
 export function stepSamples(part: JournalPart): StepSamples {
   const samples: StepSamples = {
     gateway: [],
-    reply: [],
     election: [],
     stateCommit: [],
     deviceLoad: [],
@@ -39,6 +39,7 @@ export function stepSamples(part: JournalPart): StepSamples {
   };
   const starts = new Map<number, { at: number; into: number[] }>();
   const hosts = new Map<number, number>();
+  const alone = new Set<number>();
   replayPart(part, {
     watch: () => undefined,
     before: () => undefined,
@@ -47,6 +48,8 @@ export function stepSamples(part: JournalPart): StepSamples {
         const start = starts.get(event.container);
         start?.into.push(event.at - start.at);
         starts.delete(event.container);
+      } else if (event.kind === 'session-opened') {
+        if (event.replicas === 1) alone.add(event.session);
       } else if (event.kind === 'host-up') {
         const asked = hosts.get(event.host);
         if (asked !== undefined) samples.hostStart.push(event.at - asked);
@@ -59,7 +62,7 @@ export function stepSamples(part: JournalPart): StepSamples {
           starts.set(effect.container, { at: event.at, into: startsOf(samples, effect) });
         } else if (effect.kind === 'provision-host') hosts.set(effect.host, event.at);
         else if (effect.kind === 'reply' && effect.status === 'completed')
-          addSteps(samples, effect.execution.steps, effect.execution.need.gpuMillis > 0);
+          addSteps(samples, effect.execution, alone.has(effect.session));
       }
     },
   });
@@ -71,12 +74,18 @@ function startsOf(samples: StepSamples, { start, cell }: StartContainer): number
   return start === 'cold' ? samples.coldStart : samples.prewarmedStart;
 }
 
-function addSteps(samples: StepSamples, steps: readonly number[], onDevice: boolean): void {
-  samples.gateway.push(steps[STEP.gateway]!);
-  samples.reply.push(steps[STEP.reply]!);
-  samples.election.push(steps[STEP.election]!);
-  samples.stateCommit.push(steps[STEP.state_commit]!);
-  if (onDevice) samples.deviceLoad.push(steps[STEP.device_load]!);
+function addSteps(samples: StepSamples, execution: Execution, isAlone: boolean): void {
+  const { steps, need, migrations } = execution;
+  // What a move read is in the move already.
+  const readMs = migrations === 0 ? steps[STEP.state_read]! : 0;
+  const electedMs = steps[STEP.election]! + readMs;
+  // The simulator draws no commits for one replica.
+  samples.gateway.push(steps[STEP.gateway]! + (isAlone ? electedMs : 0));
+  if (!isAlone) {
+    samples.election.push(electedMs);
+    samples.stateCommit.push(steps[STEP.state_commit]!);
+  }
+  if (need.gpuMillis > 0) samples.deviceLoad.push(steps[STEP.device_load]!);
 }
 
 /**
@@ -89,7 +98,7 @@ export function fittedLatencies(samples: StepSamples): PartialConfig {
   const { election, stateCommit } = samples;
   const deviceStartMs = mean(samples.deviceLoad);
   return {
-    ...hops([...samples.gateway, ...samples.reply]),
+    ...hops(samples.gateway),
     ...(election.length === 0 ? {} : { raftCommitMs: quantilesOf(election) }),
     ...(stateCommit.length === 0 ? {} : { stateCommitMs: quantilesOf(stateCommit) }),
     ...migration(samples, mean(election)),
@@ -103,11 +112,15 @@ export function fittedLatencies(samples: StepSamples): PartialConfig {
   };
 }
 
-/** A uniform distribution with the mean of the samples, as wide as most of them. */
+/**
+ * A uniform distribution around the median of the samples, as wide as most of them: most are short
+ * and a few very long, which a mean would spread over all. Replies, which the simulator draws
+ * alike, count in no delay.
+ */
 function hops(samples: readonly number[]): PartialConfig {
   if (samples.length === 0) return {};
   const sorted = sortedCopy(Float64Array.from(samples));
-  const middle = mean(samples);
+  const middle = quantileSorted(sorted, 0.5);
   const reach = Math.min(middle, (quantileSorted(sorted, 0.9) - quantileSorted(sorted, 0.1)) / 2);
   return { gatewayMinMs: middle - reach, gatewayMaxMs: middle + reach };
 }

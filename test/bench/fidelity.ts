@@ -78,7 +78,7 @@ async function shownRun({ printed, fidelity, folder }: LiveRun): Promise<number>
     isMet === undefined ? '' : isMet ? 'met' : 'MISSED',
   ]);
   const heads = ['measure', 'live', 'simulated', 'error', 'target', ''];
-  console.log(textTable(heads, rows, { right: [1, 2, 3] }));
+  process.stdout.write(textTable(heads, rows, { right: [1, 2, 3] }));
   console.log(`${fidelity.compared} of ${fidelity.events} events: the same effects again`);
   return judged.filter(({ isMet }) => isMet === false).length;
 }
@@ -94,7 +94,7 @@ interface Judged {
 function judge(headline: ComparedHeadline, columns: ReadonlyMap<string, Float64Array>): Judged {
   const { name, live, simulated } = headline;
   const [, column = '', percent = ''] = /^(.*)_p(95|99)_ms$/.exec(name) ?? [];
-  const values = columns.get(column);
+  const values = columns.get(column)?.filter(Number.isFinite);
   if (values !== undefined) {
     const share = Number(percent) / 100;
     const { low, high } = bootstrapBounds(values, (each) =>

@@ -154,7 +154,7 @@ async function machines({ policy, gpusPerHost, engines }: LivePlan): Promise<Pla
     chownSync(all.workspace, KERNEL_USER, KERNEL_USER);
     await all.makeKeys(ids.join());
     const gpus = ['--gpus-per-host', String(gpusPerHost)];
-    await all.startGateway(['--docker', '--policy', policy, ...gpus]);
+    await all.startGateway(['--hosts', String(engines), '--docker', '--policy', policy, ...gpus]);
     for (const [at, id] of ids.entries())
       all.startAgent(all.hosts[at]!, id, ['--docker', all.hosts[at]!.engine, ...gpus]);
     await all.untilUp(...ids);
