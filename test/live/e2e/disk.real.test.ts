@@ -1,4 +1,5 @@
 // time-limit: 180 s
+// runs-alone
 import { spawnSync } from 'node:child_process';
 import {
   closeSync,
@@ -107,7 +108,8 @@ async function fillAndFree(system: System, fillerOf: (host: string) => string): 
   const { host } = now.replicas.find((replica) => replica.id === now.executor)!;
   fill(fillerOf(host));
   const begun = await client.execute('x += 1\ndata = b""', { limitMs: 30_000 }).done;
-  if (begun['status'] !== 'ok') assert.match(String(begun['evalue']), /disk|space|executor|host/i);
+  const said = JSON.stringify(begun);
+  if (begun['status'] !== 'ok') assert.match(said, /disk|space|executor|host/i, said);
   const x = begun['status'] === 'ok' ? 6 : 5;
   assert.is((await client.run('print(x, len(data))')).text.split(' ')[0], String(x));
   const other = await system.notebook();
