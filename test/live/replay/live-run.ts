@@ -13,7 +13,9 @@ import { Machines } from '../hosts/machines.ts';
 
 /** Whom containers run as when root starts the agents. */
 const KERNEL_USER = 1000;
-const LIMIT_MS = 1_800_000;
+/** How much longer than its trace a replay may take, and what else there is to do, ms. */
+const PATIENCE = 3;
+const SPARE_MS = 60_000;
 /** ms in the trace, and the spread of the logarithm */
 const CELL_MEDIAN_MS = 60_000;
 const CELL_SPREAD = 0.6;
@@ -80,14 +82,20 @@ export async function withLiveRun<T>(plan: LivePlan, see: (run: LiveRun) => Prom
 async function replayed(plan: LivePlan, { system, files }: Place): Promise<LiveRun> {
   const [trace, folder] = [join(files, 'trace'), join(files, 'live')];
   writeNativeTrace(plan.trace, trace);
-  const replay = ['replay', '--trace', trace, '--speed', String(plan.speed), '--out', folder];
-  const printed = await succeeds(system, replay);
+  const limitMs = Math.round((PATIENCE * plan.trace.endMs) / plan.speed) + SPARE_MS;
+  const words = ['--trace', trace, '--speed', String(plan.speed), '--limit', `${limitMs}ms`];
+  const replay = ['replay', ...words, '--out', folder];
+  const printed = await succeeds(system, replay, limitMs + SPARE_MS);
   const fidelity = JSON.parse(await succeeds(system, ['fidelity', folder, '--json'])) as Fidelity;
   return { printed, fidelity, folder };
 }
 
-async function succeeds(system: System, words: readonly string[]): Promise<string> {
-  const { status, stdout, stderr } = await system.nbos(words, LIMIT_MS);
+async function succeeds(
+  system: System,
+  words: readonly string[],
+  limitMs = SPARE_MS,
+): Promise<string> {
+  const { status, stdout, stderr } = await system.nbos(words, limitMs);
   if (status !== 0) throw new Error(`nbos ${words[0]}: ${stderr}`);
   if (stderr.includes('warning') || stderr.includes('note:')) process.stderr.write(stderr);
   return stdout;
