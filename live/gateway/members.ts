@@ -12,8 +12,8 @@ function joinedOf(kernel: LiveKernel): Member[] {
 }
 
 /**
- * Members that core has forgotten, beyond as many as the kernel has replicas: a host that is lost
- * while its replica moves leaves one beside that in its place.
+ * Members that core has forgotten, beyond as many as the kernel has replicas: a host that is lost,
+ * or a gateway that ends, while a replica moves leaves one beside that in its place.
  */
 export function surplusOf(kernel: LiveKernel): Member[] {
   const joined = joinedOf(kernel);

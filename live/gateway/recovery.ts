@@ -253,6 +253,10 @@ export class Recovery {
     const failed = failedCell(best, kernel, repliedIn(reports));
     for (const open of best.open.toSorted((a, b) => a.submit.cell - b.submit.cell))
       this.#takeOpen(kernel, open, adopted, open.submit.cell > failed);
+    // A move that the gateway before this one had begun: core has taken the kernel over without it.
+    // Where one member is all there is, which of two has everything is not known here.
+    if (kernel.minority === undefined && kernel.meta.replicas > 1)
+      this.#options.replicas.removeSurplus(kernel);
   }
 
   #addMembers(kernel: LiveKernel, best: KernelReport, reports: readonly Report[]): void {

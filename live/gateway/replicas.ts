@@ -154,7 +154,7 @@ export class Replicas {
       if (member.container !== container) return;
       const migrationMs = this.#options.loop.now() - since;
       this.#options.loop.post({ kind: 'replica-joined', container, migrationMs, stateReadMs: 0 });
-      for (const surplus of surplusOf(kernel)) this.#removeLeftOver(kernel, surplus);
+      this.removeSurplus(kernel);
     };
     joined().catch((error) => {
       this.#options.log.error({ err: error, kernel: kernel.id }, 'a moved replica did not join');
@@ -257,7 +257,7 @@ export class Replicas {
     if (report.process !== 'ready') member.ready = false;
     this.position(kernel, member, report);
     if (!member.ready) this.recovering(member);
-    for (const surplus of surplusOf(kernel)) this.#removeLeftOver(kernel, surplus);
+    this.removeSurplus(kernel);
   }
 
   /** A replica that its host does not report is gone with its log, or is to be started yet. */
@@ -294,6 +294,11 @@ export class Replicas {
     const { sessions } = this.#options.loop.core.state;
     if (sessions[kernel.session]?.kernel !== 'placed') return;
     this.#removeLeftOver(kernel, member);
+  }
+
+  /** What a move that nobody brings to its end has left in the group. */
+  removeSurplus(kernel: LiveKernel): void {
+    for (const surplus of surplusOf(kernel)) this.#removeLeftOver(kernel, surplus);
   }
 
   #removeLeftOver(kernel: LiveKernel, member: Member): void {
