@@ -18,6 +18,8 @@ export interface Member {
   ready: boolean;
   /** the group knows it as a voter */
   joined: boolean;
+  /** a change of members that takes it out may be under way: it is not to be relied on again */
+  leaving: boolean;
   /** `ready` said by positions counts only from this index of the log on */
   readyFrom: number;
   position: KernelPosition | undefined;
@@ -177,7 +179,7 @@ export class LiveKernel {
   addMember(host: string, container: number, joined: boolean): Member {
     const member: Member = {
       ...{ member: this.nextMember++, host, container, joined },
-      ...{ ready: false, readyFrom: 0, position: undefined },
+      ...{ leaving: false, ready: false, readyFrom: 0, position: undefined },
       startedAt: performance.now(),
     };
     this.members.set(member.member, member);

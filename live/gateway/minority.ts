@@ -50,7 +50,7 @@ function takeNumbers(kernel: LiveKernel, best: KernelReport): void {
 /** In the group; core has no container for it yet. */
 function memberOf(member: number, host: string): Member {
   return {
-    ...{ member, host, container: -1, ready: false, joined: true, readyFrom: 0 },
+    ...{ member, host, container: -1, ready: false, joined: true, leaving: false, readyFrom: 0 },
     position: undefined,
     startedAt: performance.now(),
   };

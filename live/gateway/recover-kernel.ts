@@ -199,7 +199,8 @@ export class RecoverKernel {
   #takePlace(kernel: LiveKernel, member: Member, as: number, report: KernelReport): Member {
     const { loop } = this.#options;
     kernel.members.clear();
-    const fresh: Member = { ...member, member: as, ready: false, joined: true, readyFrom: 0 };
+    const anew = { ready: false, joined: true, leaving: false, readyFrom: 0 };
+    const fresh: Member = { ...member, member: as, ...anew };
     fresh.position = { ...report };
     kernel.members.set(as, fresh);
     kernel.executor = report.executor;

@@ -268,6 +268,7 @@ export class Recovery {
         container: -1,
         ready: own?.report.process === 'ready',
         joined: true,
+        leaving: false,
         readyFrom: 0,
         position: own === undefined ? undefined : { ...own.report },
         startedAt: performance.now(),

@@ -99,7 +99,7 @@ export class Replicas {
     const old = [...kernel.members.values()].find(
       (member) => member.container === -1 && member.host === host?.id,
     );
-    if (old?.joined === true) {
+    if (old?.joined === true && !old.leaving) {
       // The host is back with its log, or its process may yet start: nothing has to be copied.
       old.container = effect.container;
       if (old.ready) this.#started(old);
@@ -336,12 +336,14 @@ export class Replicas {
     wanted: () => boolean,
   ): Promise<boolean> {
     const { links, hosts, log, changeMs } = this.#options;
+    const old = kernel.members.get(change.remove ?? -1) ?? { leaving: false };
     for (let attempt = 0; ; attempt++) {
-      if (kernel.closing || !wanted()) return false;
+      if (kernel.closing || !wanted()) return (old.leaving = false);
       const voters = askedToChange(kernel, hosts, change.remove);
       const asked = voters[attempt % Math.max(1, voters.length)];
       if (asked !== undefined) {
         try {
+          old.leaving = true;
           const request = { t: 'change-members' as const, kernel: kernel.id, ...change };
           await links.request(asked.host, request, changeMs);
           return true;
