@@ -196,7 +196,7 @@ async function hostLoss(system: System, { docker }: TestEngine): Promise<BenchRe
         .catch(() => undefined),
     ),
   );
-  // A cell that had reached the host may have begun there: it is answered so, and the next one runs.
+  // A cell that had reached the host may have begun there and is answered so; the next one runs.
   const isAnswered = (await isWhole(client)) || (await isWhole(client));
   const s = isAnswered ? (performance.now() - from) / 1000 : 60;
   const name = 'host killed, next cell answered (100 MB of state)';
