@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -71,6 +71,22 @@ async function talking(client: NotebookClient, lines: number) {
   return running;
 }
 
+/** Until no code of it runs any more; whether it is buried yet is all one. */
+async function untilDead(pid: number): Promise<void> {
+  const end = Date.now() + 5_000;
+  const runs = (): boolean => {
+    try {
+      return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+    } catch {
+      return false;
+    }
+  };
+  while (runs()) {
+    if (Date.now() > end) throw new Error(`process ${pid} does not end`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
 function linesOf(text: string): number[] {
   return [...text.matchAll(/^line (\d+)$/gm)].map((match) => Number(match[1]));
 }
@@ -107,7 +123,10 @@ live(
     await client.run('data = bytearray(100 << 20); data[7] = 1', { limitMs: 60_000 });
     await allReady(id);
     for (let round = 0; round < 3; round++) {
-      system.kill((await executorOf(id)).pid);
+      const { pid } = await executorOf(id);
+      system.kill(pid);
+      // What ends may still begin a cell meanwhile: a container takes a moment.
+      await untilDead(pid);
       const running = witness.cell((code) => client.execute(code), 'print(data[7], len(data))');
       assert.is((await running.done)['status'], 'ok', textOf(running.outputs));
       assert.is(textOf(running.outputs), `1 ${100 << 20}\n`);
