@@ -31,6 +31,11 @@ export function askedToChange(kernel: LiveKernel, hosts: Hosts, removed?: number
     .sort((a, b) => Number(isLeader(b)) - Number(isLeader(a)) || a.member - b.member);
 }
 
+/** Shut down, or given up by core, while an agent was asked. */
+export function isUnwanted(kernel: LiveKernel, { container }: Member): boolean {
+  return kernel.closing || container === -1;
+}
+
 function isLeader({ position }: Member): boolean {
   return position?.role === 'leader';
 }

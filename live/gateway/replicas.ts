@@ -6,7 +6,7 @@ import type { CoreLoop } from './core-loop.ts';
 import type { Hosts } from './hosts.ts';
 import type { LiveKernel, Member } from './kernel.ts';
 import type { Agents } from './links.ts';
-import { addresses, askedToChange, surplusOf } from './members.ts';
+import { addresses, askedToChange, isUnwanted, surplusOf } from './members.ts';
 import type { Restorer } from './restore-kernel.ts';
 
 export interface ReplicasOptions {
@@ -338,7 +338,10 @@ export class Replicas {
     const { links, hosts, log, changeMs } = this.#options;
     const old = kernel.members.get(change.remove ?? -1) ?? { leaving: false };
     for (let attempt = 0; ; attempt++) {
-      if (kernel.closing || !wanted()) return (old.leaving = false);
+      if (kernel.closing || !wanted()) {
+        old.leaving = false;
+        return false;
+      }
       const voters = askedToChange(kernel, hosts, change.remove);
       const asked = voters[attempt % Math.max(1, voters.length)];
       if (asked !== undefined) {
@@ -387,11 +390,6 @@ export class Replicas {
       .request(host, { t: 'stop-replica', kernel, member, ...whole }, this.#options.startMs)
       .catch((error) => this.#options.log.warn({ err: error, kernel, host }, 'not removed'));
   }
-}
-
-/** Shut down, or given up by core, while an agent was asked. */
-function isUnwanted(kernel: LiveKernel, { container }: Member): boolean {
-  return kernel.closing || container === -1;
 }
 
 function pause(ms: number): Promise<void> {

@@ -1,6 +1,7 @@
 import type Docker from 'dockerode';
 import { describeExit } from '../../doctor/exit-diagnosis.ts';
 import type { Log } from '../kernel/bare-kernel.ts';
+import { goneWithin } from '../kernel/gone-within.ts';
 import type { ProcessOptions, StartedProcess, StateFolders } from '../kernel/place.ts';
 import { startTime } from '../kernel/process.ts';
 import { exitOf, REMOVED } from './container-exit.ts';
@@ -77,7 +78,7 @@ export class ContainerProcess implements StartedProcess {
   async kill(): Promise<void> {
     this.#killedBy ||= 'ended by NotebookOS';
     if (this.#running) await this.#remove();
-    if (this.#running && !(await this.#goneWithin(END_MS))) {
+    if (this.#running && !(await goneWithin(this.#gone, END_MS))) {
       this.#parts.log.warn({ container: this.#parts.id }, 'a container does not end');
       this.#end('it does not end, and its engine does not say why');
     }
@@ -86,9 +87,9 @@ export class ContainerProcess implements StartedProcess {
 
   async end(patienceMs: number): Promise<void> {
     this.#killedBy ||= 'shut down';
-    if (!(await this.#goneWithin(patienceMs))) {
+    if (!(await goneWithin(this.#gone, patienceMs))) {
       this.signal('SIGTERM');
-      await this.#goneWithin(1000);
+      await goneWithin(this.#gone, 1000);
     }
     if (!this.#running) await this.#remove();
     await this.kill();
@@ -216,16 +217,6 @@ export class ContainerProcess implements StartedProcess {
     this.#running = false;
     const { onExit } = this.#parts;
     onExit(this.#killedBy === '' ? exit : `${this.#killedBy} (${exit})`);
-  }
-
-  async #goneWithin(ms: number): Promise<boolean> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<boolean>((resolve) => {
-      timer = setTimeout(resolve, ms, false);
-    });
-    const gone = await Promise.race([this.#gone.then(() => true), late]);
-    clearTimeout(timer);
-    return gone;
   }
 }
 

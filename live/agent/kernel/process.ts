@@ -5,6 +5,7 @@ import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { NbosError } from '../../../core/errors.ts';
 import { describeExit, LAST_WORDS } from '../../doctor/exit-diagnosis.ts';
+import { goneWithin } from './gone-within.ts';
 import { compiledCache } from './injection.ts';
 import type { ProcessOptions, StartedProcess, StateFolders } from './place.ts';
 import { ownFolders } from './state-folders.ts';
@@ -124,13 +125,7 @@ export class KernelProcess implements StartedProcess {
 
   async goneWithin(ms: number): Promise<boolean> {
     if (this.#exit !== undefined) return true;
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<boolean>((resolve) => {
-      timer = setTimeout(resolve, ms, false);
-    });
-    const gone = await Promise.race([this.#gone.then(() => true), late]);
-    clearTimeout(timer);
-    return gone;
+    return goneWithin(this.#gone, ms);
   }
 
   /** Keeps the log of a kernel that writes without end from filling the disk. */

@@ -4,11 +4,11 @@ import { join } from 'node:path';
 import { pino } from 'pino';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { NbosError } from '../../../core/errors.ts';
 import { deviceNodes, numberOf } from '../../../live/agent/gpu/device-node.ts';
 import { cellMemoryMb, findGpus } from '../../../live/agent/gpu/discovery.ts';
 import { HostGpuAccess } from '../../../live/agent/gpu/host-access.ts';
 import { hasCdi, nvidiaGpus, nvidiaUsers } from '../../../live/agent/gpu/nvidia.ts';
+import { refusal } from './refusal.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'nbg-'));
 const log = pino({ level: 'silent' });
@@ -19,16 +19,6 @@ function driver(script: string, limitMs = 5_000) {
   writeFileSync(program, `#!/bin/sh\n${script}\n`);
   chmodSync(program, 0o755);
   return { program, limitMs, cards: join(folder, 'cards'), cdi: [join(folder, 'cdi')] };
-}
-
-async function refusal(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise;
-  } catch (error) {
-    const { code, message } = error as NbosError;
-    return `${code}: ${message}`;
-  }
-  throw new Error('it was not refused');
 }
 
 const TWO_CARDS = `case "$1" in

@@ -1,25 +1,15 @@
 import { pino } from 'pino';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import type { NbosError } from '../../../core/errors.ts';
 import { STANDARD_DOCKER } from '../../../live/commands/docker-flags.ts';
 import { describedGpus, gpusOf, sharedDevices } from '../../../live/commands/gpu-options.ts';
 import type { Arguments } from '../../../traces/command-line.ts';
+import { refusal } from './refusal.ts';
 
 const log = pino({ level: 'silent' });
 
 function given(options: Record<string, unknown>): Arguments {
   return { _: [], $0: 'nbos', ...options } as Arguments;
-}
-
-async function refusal(promise: Promise<unknown>): Promise<string> {
-  try {
-    await promise;
-  } catch (error) {
-    const { code, message } = error as NbosError;
-    return `${code}: ${message}`;
-  }
-  throw new Error('it was not refused');
 }
 
 test('hosts on one machine share the devices that are named', async () => {
