@@ -70,12 +70,17 @@ function adoptReplica(state: State, session: Session, event: SessionAdopted, ind
 
 export function adoptExecution(state: State, event: ExecutionAdopted): void {
   const session = state.sessions[event.session];
-  const replica = session?.replicas[event.replica];
-  requireThat(replica !== undefined, `a cell of session ${event.session} is adopted, without it`);
-  const host = state.hosts[replica!.host];
+  const ownsKernel = state.policy.container === 'session';
+  const place = ownsKernel ? session?.replicas[event.replica] : event;
+  const { container = -1, host: at = -1 } = place ?? {};
+  const isThere = session !== undefined && session.state === 'open' && container !== -1;
+  requireThat(isThere, `a cell of session ${event.session} is adopted, without it`);
+  const isNew = !state.containers.has(container);
+  requireThat(isNew !== ownsKernel, `container ${container} is adopted with a cell, but known`);
+  const host = state.hosts[at];
   requireThat(session!.active === -1 && host?.state === 'up', 'a cell is adopted on a busy kernel');
   const need = state.policy.dynamicRequests ? event.need : session!.need;
-  const commits = state.policy.commit === 'execution';
+  const commits = !ownsKernel || state.policy.commit === 'execution';
   const free = host!.freeDevices;
   if (commits) {
     const has = !state.config.deviceIds || (free & event.devices) === event.devices;
@@ -98,7 +103,20 @@ export function adoptExecution(state: State, event: ExecutionAdopted): void {
   session!.active = execution.slot;
   if (commits) commitAgain(state, execution, host!, event.devices);
   else execution.host = host!.id;
-  beginRun(state, session!, execution, event.replica, replica!.container);
+  if (!ownsKernel) adoptContainer(state, container, host!, execution);
+  beginRun(state, session!, execution, event.replica, container);
+}
+
+/** Enters the container that an adopted cell has for itself. */
+function adoptContainer(state: State, id: number, host: Host, execution: Execution): void {
+  const container = newContainer(id, host.id, 'execution');
+  container.session = execution.session;
+  container.execution = execution.slot;
+  container.state = 'ready';
+  state.containers.set(id, container);
+  state.nextContainer = Math.max(state.nextContainer, id + 1);
+  placeContainer(state, host, container);
+  if (state.policy.container === 'pool') host.poolTaken++;
 }
 
 /** Commits the very devices that it holds: for the moment no others are free. */

@@ -190,8 +190,11 @@ export interface ExecutionAdopted {
   at: number;
   session: number;
   cell: number;
-  /** index of the replica that runs it */
+  /** index of the replica that runs it; 0 where containers are of executions */
   replica: number;
+  /** the container that runs it, where it is no replica's: a number unused so far, and its host */
+  container?: number;
+  host?: number;
   submittedAt: number;
   need: Readonly<ResourceVector>;
   attempt: number;

@@ -146,7 +146,11 @@ export function failed(state: State, event: ExecutionFailed): void {
     // Its devices are back already; only the reply was lost.
     execution.steps[STEP.lost]! += execution.steps[STEP.run]!;
     execution.steps[STEP.run] = 0;
-  } else writeOff(state, execution);
+  } else {
+    const host = state.hosts[execution.host]!;
+    writeOff(state, execution);
+    returnContainer(state, host, execution);
+  }
   execution.reason = 'aborted-executor-lost';
   finish(state, execution, 'aborted');
 }
@@ -174,6 +178,10 @@ export function yielded(state: State, event: ExecutionYielded): void {
   execution.ticket = 0;
   execution.immediate = false;
   execution.yielded |= 1 << execution.replica;
+  // One that is there for executions only, and cannot, is of no use to the next one either.
+  const container = state.containers.get(execution.container);
+  if (state.policy.container !== 'session' && container !== undefined)
+    stopContainer(state, container);
   fact(state, 'refuse', host.id, session.id, execution.cell, 0, 'yielded');
   // Without another replica that can lead, this attempt is over.
   if (chooseExecutor(state, session, execution) === -1) retry(state, execution);

@@ -179,11 +179,13 @@ function adoptionOf(command: string): Event {
   const session = Number(first);
   if (word === 'adopt-run') {
     const [cell, replica] = [Number(second), Number(fourth)];
+    const [container, host] = rest[1]?.split('@').map(Number) ?? [];
+    const place = container === undefined || host === undefined ? {} : { container, host };
     const need = needOf(third!);
     const devices = Number(rest[0]);
     const submittedAt = at;
-    const kind = 'execution-adopted';
-    return { kind, at, session, cell, need, replica, devices, submittedAt, attempt: 1 };
+    const run = { session, cell, need, replica, devices, submittedAt, attempt: 1, ...place };
+    return { kind: 'execution-adopted', at, ...run };
   }
   const replicas = rest.map((text) => {
     const [container, host] = text.split(/[@=]/).map(Number);
