@@ -1,3 +1,5 @@
+import type { ProcessState } from './wire/messages.ts';
+
 export type { JournalLine } from '../core/record/journal.ts';
 
 /**
@@ -83,7 +85,7 @@ export interface ReplicaStatus {
   pid: number;
   role: 'leader' | 'follower' | 'learner' | 'candidate' | 'gone';
   applied: number;
-  process: 'starting' | 'ready' | 'behind' | 'dead';
+  process: ProcessState;
 }
 
 /** POST /nbos/workspace {mark}: of each host that is up. */

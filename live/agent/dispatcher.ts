@@ -37,6 +37,8 @@ export class Dispatcher {
     'start-replica': (request) => this.#of.replicas.start(request),
     'stop-replica': ({ kernel, member, closed }) =>
       this.#of.replicas.stop(kernel, member, closed === true),
+    'rest-replica': ({ kernel, member }) => this.#of.replicas.rest(kernel, member),
+    'save-replica': ({ kernel, member }) => this.#of.replicas.get(kernel, member).save(),
     propose: ({ kernel, entries }) => this.#of.replicas.get(kernel).propose(entries),
     'change-members': ({ kernel, add, remove }) =>
       this.#of.replicas.get(kernel).changeMembers(add, remove),

@@ -103,6 +103,12 @@ export interface Replica {
   interrupt(): Promise<void>;
   resendOutputs(from: number): void;
   outputsSeen(upTo: number): void;
+  /** Of a kernel that visits: starts its process, where there is none. */
+  wake(): void;
+  /** Ends the process and starts none by itself; resolves once it has ended. */
+  rest(): Promise<void>;
+  /** Resolves once all that its log holds now is in the store, and the log says so. */
+  save(): Promise<void>;
   report(): KernelReport;
   position(): KernelPosition;
   fault(fault: AgentFault): void;

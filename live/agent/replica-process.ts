@@ -2,38 +2,10 @@ import { NbosError } from '../../core/errors.ts';
 import { DEATH_LOGGED } from '../doctor/exit-diagnosis.ts';
 import type { JupyterMessage } from '../jupyter/message.ts';
 import type { Delta, Unit } from '../log/entries.ts';
-import type { Logger } from './group-options.ts';
+import type { ProcessState } from '../wire/messages.ts';
 import type { KernelRuntime } from './kernel/runtime.ts';
-import type { ReplicaLimits } from './replica-options.ts';
+import type { ClientChannel, ProcessOf } from './replica-process-of.ts';
 import { type FailedUnit, ProcessUnits } from './replica-units.ts';
-
-type ClientChannel = 'shell' | 'control' | 'stdin';
-
-/** What a process is run for. */
-export interface ProcessOf {
-  readonly kernel: string;
-  readonly limits: ReplicaLimits;
-  readonly now: () => number;
-  readonly log: Logger;
-  make(first: boolean): KernelRuntime;
-  /** the kernel's state as its log has it */
-  table(): ReadonlyMap<string, Unit>;
-  /** another number whenever the table is another */
-  revision(): number;
-  /** last execution count given */
-  count(): number;
-  /** Resolves once the files of these units are on this host. */
-  ensure(units: readonly Unit[]): Promise<void>;
-  onMessage(channel: ClientChannel | 'iopub', message: JupyterMessage): void;
-  onSaved(delta: Delta): void;
-  /** In step for the first time since it started. */
-  onReady(startMs: number): void;
-  /** It ended by itself, and is started again. */
-  /** `begun`: the cell that it had may have run */
-  onDeath(exit: string, begun: boolean): void;
-  /** It could not be started so often that nobody tries any more. */
-  onFailed(error: NbosError): void;
-}
 
 /** How long a standby lets changes gather: each take-over costs the cells beside it time. */
 const STANDBY_MS = 200;
@@ -50,10 +22,13 @@ export class ReplicaProcess {
   #generation = 0;
   #startedAt = 0;
   #restartAt: number | undefined;
+  #ending: Promise<void> = Promise.resolve();
   #failures = 0;
   #up = false;
   #told = false;
   #stopped = false;
+  /** there is to be no process until `start`, or until a cell needs one */
+  #resting = false;
   readonly #units = new ProcessUnits();
   #oneByOne = false;
   #lane: Promise<unknown> = Promise.resolve();
@@ -78,7 +53,8 @@ export class ReplicaProcess {
     return this.#runtime?.pid ?? 0;
   }
 
-  get state(): 'starting' | 'ready' | 'behind' | 'dead' {
+  get state(): ProcessState {
+    if (this.#resting) return 'resting';
     if (this.#runtime === undefined) return 'dead';
     if (!this.#up) return 'starting';
     return this.#isBehind ? 'behind' : 'ready';
@@ -93,12 +69,16 @@ export class ReplicaProcess {
     return this.#units.isBehind(this.#of.table(), this.#of.revision());
   }
 
+  /** With a process that was started ahead for it, where there is one. */
   start(): void {
+    this.#resting = false;
+    this.#failures = 0;
     this.#begin(true);
   }
 
   #begin(first: boolean): void {
     if (this.#stopped) return;
+    this.#resting = false;
     this.#restartAt = undefined;
     const generation = ++this.#generation;
     this.#units.clear();
@@ -197,7 +177,7 @@ export class ReplicaProcess {
 
   /** Ends the process and starts a fresh one from the table. */
   restart(): void {
-    if (this.#stopped) return;
+    if (this.#stopped || this.#resting) return;
     this.#discard(undefined);
     this.#failures = 0;
     this.#restartAt = this.#of.now();
@@ -235,7 +215,8 @@ export class ReplicaProcess {
     const done = new Promise<void>((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
     });
-    if (this.#runtime === undefined && this.#restartAt === undefined) this.restart();
+    if (this.#resting) this.start();
+    else if (this.#runtime === undefined && this.#restartAt === undefined) this.restart();
     else if (this.#up) this.#sync();
     return done;
   }
@@ -345,7 +326,8 @@ export class ReplicaProcess {
 
   send(channel: ClientChannel, message: JupyterMessage): void {
     if (this.#up) this.#runtime?.send(channel, message);
-    else if (this.#queued.length < this.#of.limits.maxQueued) this.#queued.push([channel, message]);
+    else if (!this.#resting && this.#queued.length < this.#of.limits.maxQueued)
+      this.#queued.push([channel, message]);
   }
 
   async interrupt(): Promise<void> {
@@ -364,9 +346,24 @@ export class ReplicaProcess {
     this.#runtime?.prioritize();
   }
 
-  /** Ends the process; `now` without asking it. */
+  /** Ends the process and starts no other before it is asked to. Asked twice, it ends once. */
+  rest(): Promise<void> {
+    this.#resting = true;
+    this.#restartAt = undefined;
+    this.#syncAt = 0;
+    this.#queued = [];
+    // Asked, not killed: files that its user has left open are written.
+    if (this.#runtime !== undefined) this.#ending = this.#end(false);
+    return this.#ending;
+  }
+
+  /** Ends the process for good; `now` without asking it. */
   async stop(now: boolean): Promise<void> {
     this.#stopped = true;
+    await Promise.all([this.#ending, this.#end(now)]);
+  }
+
+  async #end(now: boolean): Promise<void> {
     const runtime = this.#runtime;
     this.#runtime = undefined;
     this.#up = false;

@@ -1,3 +1,4 @@
+import { NbosError } from '../../core/errors.ts';
 import type { LogEntry } from '../log/entries.ts';
 import type { KernelLog } from '../log/kernel-log.ts';
 import type { KernelPosition } from '../wire/messages.ts';
@@ -67,6 +68,23 @@ export class ReplicaSaving implements Savable {
     const log = this.#of.log();
     if (!this.#leads || log.meta === undefined || log.saved >= log.changedAt) return undefined;
     return { index: log.applied, state: log.state(), hosts: this.#of.group().hosts };
+  }
+
+  /** See Replica. Rejects `change-refused` without a store, else as it says. */
+  async save(): Promise<void> {
+    const { saver, kernel } = this.#options;
+    const { saved, changedAt } = this.#of.log();
+    if (saver === undefined)
+      throw new NbosError(
+        'change-refused',
+        'this host has no store that state could be brought to',
+        'Start its agent with --store.',
+      );
+    if (saved < changedAt) await saver.save(kernel, this, changedAt);
+  }
+
+  isSaved(changedAt: number): boolean {
+    return this.#of.log().saved >= changedAt;
   }
 
   saved(index: number): Promise<void> {

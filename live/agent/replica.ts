@@ -11,7 +11,8 @@ import { CellRunner } from './replica-cell.ts';
 import { ReplicaCollector } from './replica-collect.ts';
 import { AbortElsewhere } from './replica-elsewhere.ts';
 import { causeFault } from './replica-faults.ts';
-import { type LeaseOf, RunningLease } from './replica-fence.ts';
+import { RunningLease } from './replica-fence.ts';
+import { collectorOf, isInForce, type Joints, leaseOf, runnerOf } from './replica-joints.ts';
 import type { NewReplica, ReplicaOptions } from './replica-options.ts';
 import { OutputGate } from './replica-outputs.ts';
 import { ReplicaProcess } from './replica-process.ts';
@@ -50,20 +51,15 @@ export class KernelReplica implements Replica, GroupMachine {
     const of = { process: this.#process, log: () => this.#log, group: () => this.#group };
     this.#state = new ReplicaState(options, of);
     this.#saving = new ReplicaSaving(options, this.#state, of);
-    this.#runner = new CellRunner(this.#runnerOf());
-    this.#lease = new RunningLease(this.#leaseOf(), limits.leaseMs, limits.contactMs);
-    this.#collector = new ReplicaCollector({
-      process: this.#process,
-      limits,
-      now: options.now,
-      log: () => this.#log,
-      member: () => this.member,
-      idle: () => this.#runner.current === undefined,
-      fitting: (delta) => this.#state.fitting(delta),
-      save: (delta) => this.#state.save(delta),
-      propose: (entries) => this.#group.propose(entries),
-      warn: (error, message) => this.#warn(error, message),
-    });
+    const joints: Joints = {
+      ...{ ...of, options, state: this.#state, elsewhere: this.#elsewhere },
+      runner: () => this.#runner,
+      collector: () => this.#collector,
+      restart: () => this.#restartProcess(),
+    };
+    this.#runner = new CellRunner(runnerOf(joints));
+    this.#lease = new RunningLease(leaseOf(joints), limits.leaseMs, limits.contactMs);
+    this.#collector = new ReplicaCollector(collectorOf(joints));
     this.#gate = new OutputGate(kernel, options, () => ({
       member: this.member,
       executor: this.#log.executor,
@@ -71,7 +67,10 @@ export class KernelReplica implements Replica, GroupMachine {
     }));
   }
 
-  /** Its log on disk, new or found there; then the process, which is not waited for. */
+  /**
+   * Its log on disk, new or found there; then the process, which is not waited for. Of a kernel
+   * that visits, what is found rests.
+   */
   async open(fresh: NewReplica | undefined): Promise<boolean> {
     const { store, peers, random, now, log, limits, kernel } = this.#options;
     const options: GroupOptions = { kernel, store, peers, random, now, log, limits: limits.group };
@@ -86,7 +85,8 @@ export class KernelReplica implements Replica, GroupMachine {
       this.#meta = meta;
     }
     this.#group.start();
-    this.#process.start();
+    if (fresh === undefined && this.#meta.visits) void this.#process.rest();
+    else this.#process.start();
     return true;
   }
 
@@ -128,46 +128,6 @@ export class KernelReplica implements Replica, GroupMachine {
       },
       onFailed: ({ code, message }) => {
         tell({ t: 'replica-failed', kernel, member: this.member, code, message });
-      },
-    };
-  }
-
-  #runnerOf(): ConstructorParameters<typeof CellRunner>[0] {
-    return {
-      process: this.#process,
-      devices: this.#options.devices,
-      devicesMs: this.#options.limits.devicesMs,
-      now: this.#options.now,
-      propose: (entries) => this.#group.propose(entries),
-      inForce: ({ cell, attempt, epoch }) => {
-        const start = this.#log.running?.start;
-        return start?.cell === cell && start.attempt === attempt && start.epoch === epoch;
-      },
-      complete: async (delta) => {
-        const n = this.#collector.n;
-        return { n, delta: await this.#state.fitting(this.#collector.complete(delta)) };
-      },
-      save: (delta) => this.#state.save(delta),
-      unchanged: (problem) => this.#state.unchanged(problem),
-      survivors: () => this.#state.survivors(),
-      isSettled: () => !this.#collector.isAhead && this.#log.pinned.length === 0,
-      restart: () => this.#restartProcess(),
-      warn: (error, message) => this.#warn(error, message),
-      abortElsewhere: (entry) => void this.#elsewhere.ask(entry, this.#group.members),
-    };
-  }
-
-  #leaseOf(): LeaseOf {
-    const { kernel, peers, tell } = this.#options;
-    return {
-      runner: this.#runner,
-      process: this.#process,
-      peers,
-      voterHosts: () => this.#group.voterHosts,
-      survivors: () => this.#state.survivors(),
-      onEnded: () => {
-        this.#restartProcess();
-        tell({ t: 'process-died', kernel, member: this.member, exit: 'fenced' });
       },
     };
   }
@@ -280,7 +240,7 @@ export class KernelReplica implements Replica, GroupMachine {
   /** The others went on without this member: what its process did alone is not the kernel's. */
   #leaveBehind({ executor, pinned }: KernelLog): void {
     const { current } = this.#runner;
-    const lost = current !== undefined && !this.#runnerOf().inForce(current.start);
+    const lost = current !== undefined && !isInForce(this.#log, current.start);
     if (lost) this.#runner.decided();
     const demoted = executor === this.member && !this.#isExecutor;
     const differs = this.#collector.isAhead || (demoted && pinned.length > 0);
@@ -363,6 +323,21 @@ export class KernelReplica implements Replica, GroupMachine {
 
   outputsSeen(upTo: number): void {
     this.#options.outputs.outputsSeen(upTo);
+  }
+
+  wake(): void {
+    const { state } = this.#process;
+    if (this.#meta.visits && (state === 'resting' || state === 'dead')) this.#process.start();
+  }
+
+  async rest(): Promise<void> {
+    this.#collector.forget();
+    await this.#process.rest();
+    if (this.#process.state === 'resting') this.#options.devices.unbind();
+  }
+
+  save(): Promise<void> {
+    return this.#saving.save();
   }
 
   position(): KernelPosition {

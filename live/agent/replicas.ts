@@ -41,6 +41,8 @@ export class Replicas {
   /** that stopped by themselves: what they had is in the store */
   readonly #stopped = new Set<string>();
   readonly #work = new Map<string, Promise<unknown>>();
+  /** process started ahead that a kernel's next first one is taken from */
+  readonly #pooled = new Map<string, string>();
   readonly #told = new Map<string, string>();
   /** last cell of a kernel whose reply has left the gateway */
   readonly #replied = new Map<string, number>();
@@ -99,10 +101,28 @@ export class Replicas {
     const { meta, member, members, joins, niced, pooled } = request;
     return this.#inTurn(meta.kernel, async () => {
       const before = this.#replicas.get(meta.kernel);
-      if (before?.member === member) return;
+      if (before?.member === member) {
+        if (meta.visits) this.#wake(before, pooled);
+        return;
+      }
       await this.#purge(meta.kernel);
       await this.#open(meta.kernel, niced, pooled, { meta, member, members, joins });
     });
+  }
+
+  /** Ends its process, the log stays. Nothing happens when another member is here by now. */
+  rest(kernel: string, member: number): Promise<void> {
+    return this.#inTurn(kernel, async () => {
+      const replica = this.#replicas.get(kernel);
+      if (replica?.member === member) await replica.rest();
+    });
+  }
+
+  #wake(replica: Replica, pooled: string): void {
+    this.#pooled.set(replica.kernel, pooled);
+    replica.wake();
+    // The gateway waits to hear of it, also where it runs already.
+    this.#told.delete(replica.kernel);
   }
 
   /** Removes process, log and files; `closed`: from the store too. Nothing happens when another member is here by now. */
@@ -156,6 +176,7 @@ export class Replicas {
       try {
         const begun = await restoreGroup(store, options.store, fetch, options.host, beginning);
         await this.#open(kernel, false, pooled, undefined);
+        if (beginning.meta.visits) this.get(kernel).wake();
         options.log.info({ kernel, ...begun }, 'a kernel begins anew from the store');
         return { ...begun, report: this.get(kernel).report() };
       } catch (error) {
@@ -270,6 +291,7 @@ export class Replicas {
     const { options, store, peers, blobs, processes, saver, tell } = this.#of;
     await blobs.prepare(kernel);
     const directory = blobs.directory(kernel);
+    this.#pooled.set(kernel, pooled);
     const replica = await options.openReplica(
       {
         ...{ kernel, store, peers, blobs, niced, saver },
@@ -281,8 +303,10 @@ export class Replicas {
         gpus: options.capacity.gpus,
         gpuAccess: options.gpuAccess,
         outputs: join(options.folder, 'outputs', kernel),
-        makeRuntime: (meta, nicedNow, first) =>
-          processes.make({ meta, blobs: directory, niced: nicedNow }, first ? pooled : ''),
+        makeRuntime: (meta, nicedNow, first) => {
+          const taken = first ? (this.#pooled.get(kernel) ?? '') : '';
+          return processes.make({ meta, blobs: directory, niced: nicedNow }, taken);
+        },
       },
       fresh,
     );
@@ -303,6 +327,7 @@ export class Replicas {
     this.#unusable.delete(kernel);
     this.#stopped.delete(kernel);
     this.#told.delete(kernel);
+    this.#pooled.delete(kernel);
     this.#replied.delete(kernel);
     await replica?.stop('purge');
     await store.remove(kernel);

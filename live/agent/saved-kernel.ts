@@ -27,11 +27,17 @@ interface Kept {
   unusedSince: number;
 }
 
+type Unsaved = NonNullable<ReturnType<Savable['unsaved']>>;
+
 /** One kernel's way to the store, while this host leads it. */
 export class SavedKernel {
   readonly kernel: string;
   readonly savable: Savable;
   pinned: ReadonlySet<string> = new Set();
+  /** settles as the latest save: once the log says that it is done */
+  written: Promise<void> = Promise.resolve();
+  /** once it is over, with what it removed */
+  ended: Promise<void> = Promise.resolve();
   readonly #of: SaverOf;
   readonly #limits: SaverLimits;
   /** ms of the saver's clock; undefined when all is saved */
@@ -86,31 +92,42 @@ export class SavedKernel {
   }
 
   /** Rejects when the store, a host or the log fails; it is due still then, see `failed`. */
-  async save(): Promise<void> {
+  save(): Promise<void> {
     const table = this.savable.unsaved();
     this.#dueAt = undefined;
-    if (table === undefined) return;
-    const from = this.#of.now();
+    if (table === undefined) {
+      this.written = Promise.resolve();
+      return this.written;
+    }
     this.#running = true;
     this.#again = false;
     const files = filesOf(table.state.units);
-    try {
-      this.pinned = new Set(files.map(({ hash }) => hash));
-      const blobs = await this.#known();
-      await this.#saveBlobs(blobs, files, table.hosts);
-      this.#checkWanted();
-      this.#tables.push(await this.#of.store.saveTable(this.kernel, table));
-      this.#checkWanted();
-      await this.savable.saved(table.index);
-      this.#failures = 0;
-      const now = this.#of.now();
-      this.#notBefore = now + (now - from) * this.#limits.restRatio;
-      await this.#collect(blobs, this.pinned);
-    } finally {
-      this.#running = false;
-      this.pinned = new Set();
-      this.#bytes = 0;
-    }
+    this.pinned = new Set(files.map(({ hash }) => hash));
+    this.written = this.#write(table, files);
+    const whole = this.written.then(() => this.#collect(this.pinned)).finally(() => this.#rest());
+    // Who waits for both hears of failures by one of them.
+    this.written.catch(() => undefined);
+    this.ended = whole.catch(() => undefined);
+    return whole;
+  }
+
+  async #write(table: Unsaved, files: readonly Blob[]): Promise<void> {
+    const from = this.#of.now();
+    const blobs = await this.#known();
+    await this.#saveBlobs(blobs, files, table.hosts);
+    this.#checkWanted();
+    this.#tables.push(await this.#of.store.saveTable(this.kernel, table));
+    this.#checkWanted();
+    await this.savable.saved(table.index);
+    this.#failures = 0;
+    const now = this.#of.now();
+    this.#notBefore = now + (now - from) * this.#limits.restRatio;
+  }
+
+  #rest(): void {
+    this.#running = false;
+    this.pinned = new Set();
+    this.#bytes = 0;
     if (this.#again) this.due(this.#of.now());
   }
 
@@ -170,8 +187,9 @@ export class SavedKernel {
    * Removes what neither this table nor the one before needs: after a while, or at once when it
    * has become more than what is in use. Objects whose removal fails are tried again next time.
    */
-  async #collect(known: Map<string, Kept>, used: ReadonlySet<string>): Promise<void> {
+  async #collect(used: ReadonlySet<string>): Promise<void> {
     const { graceMs, garbageBytes } = this.#limits;
+    const known = await this.#known();
     const now = this.#of.now();
     let live = 0;
     let garbage = 0;

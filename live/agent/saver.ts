@@ -17,6 +17,8 @@ export const SAVER_LIMITS: SaverLimits = {
 export interface Savable {
   /** What is to be saved now; undefined when all is, or when another member sees to it. */
   unsaved(): (SavedTable & { readonly hosts: readonly string[] }) | undefined;
+  /** Whether the store has this change, as the log says. */
+  isSaved(changedAt: number): boolean;
   /** The table of this index and its blobs are in the store: tells the log. */
   saved(index: number): Promise<void>;
 }
@@ -76,6 +78,24 @@ export class Saver {
     else this.#kernels.set(kernel, new SavedKernel(kernel, savable, this.#of, this.#limits));
   }
 
+  /**
+   * What is to be saved is saved now, ahead of all others; one save that is under way is joined.
+   * Resolves once the log says that this change is in the store; rejects as the store says.
+   */
+  async save(kernel: string, savable: Savable, changedAt: number): Promise<void> {
+    this.changed(kernel, savable);
+    for (let turn = 0; turn < MOST_JOINED && !this.#closed; turn++) {
+      if (savable.isSaved(changedAt)) return;
+      const saving = this.#kernels.get(kernel);
+      if (saving?.savable !== savable) break;
+      if (!saving.isRunning) this.#save(saving);
+      await saving.written;
+      if (!savable.isSaved(changedAt)) await saving.ended;
+    }
+    if (savable.isSaved(changedAt)) return;
+    throw new NbosError('not-leader', `kernel ${kernel} is not led from here any more`);
+  }
+
   /** Another member leads it now, or it is gone from here. */
   forget(kernel: string): void {
     this.#kernels.get(kernel)?.abandon();
@@ -119,11 +139,15 @@ export class Saver {
       // The others come before it is its turn again.
       this.#kernels.delete(id);
       this.#kernels.set(id, kernel);
-      this.#run(
-        () => kernel.save(),
-        (error) => kernel.failed(error, this.#of.now()),
-      );
+      this.#save(kernel);
     }
+  }
+
+  #save(kernel: SavedKernel): void {
+    this.#run(
+      () => kernel.save(),
+      (error) => kernel.failed(error, this.#of.now()),
+    );
   }
 
   /** Fetches a file's bytes for a host that found it nowhere else. False: not there. */
@@ -183,3 +207,5 @@ export class Saver {
 const NOTHING: ReadonlySet<string> = new Set();
 const OF_STORE: ReadonlySet<string> = new Set(['store-unreachable', 'store-denied', 'disk-full']);
 const MOST_DOUBLINGS = 20;
+/** Saves that one waits for: one that had begun before, and its own. */
+const MOST_JOINED = 3;

@@ -49,6 +49,11 @@ export interface KernelMeta {
   createdAt: number;
   /** dense number of the kernel's session in the scheduler's events */
   session: number;
+  /**
+   * It has a process for its cells only; between them its log rests, without a process, on the host
+   * of the last one.
+   */
+  visits?: true;
 }
 
 export interface CreateEntry {

@@ -77,6 +77,7 @@ const META: Shape = {
   stateKey: isText,
   createdAt: isDuration,
   session: isCount,
+  visits: optional((visits) => visits === true),
 };
 
 const TIMINGS: Shape = {

@@ -37,6 +37,13 @@ export type GatewayRequest =
       /** pooled process to take, or '' */
       pooled: string;
     }
+  /** Ends the process of a kernel that visits; its log rests. Answered once it has ended. */
+  | { t: 'rest-replica'; kernel: string; member: number }
+  /**
+   * Answered once all that its log holds now is in the store, and the log says so. Rejects as the
+   * store says, and when there is none.
+   */
+  | { t: 'save-replica'; kernel: string; member: number }
   /** Ends process and Raft member, and removes its files; `closed`: the kernel is no more at all. */
   | { t: 'stop-replica'; kernel: string; member: number; closed?: true }
   /** Answered when committed (or refused); forwarded to the leader by the agent asked. */
@@ -234,13 +241,18 @@ export interface AgentHello {
   pooled: readonly string[];
 }
 
+export type ProcessState = 'starting' | 'ready' | 'behind' | 'dead' | 'resting';
+
 export interface KernelPosition {
   kernel: string;
   member: number;
   role: 'leader' | 'follower' | 'learner' | 'candidate';
   applied: number;
-  /** of the process: starting, ready (usable and in step), behind (being brought in step), dead */
-  process: 'starting' | 'ready' | 'behind' | 'dead';
+  /**
+   * of the process: starting, ready (usable and in step), behind (being brought in step), dead;
+   * resting: there is to be none until the gateway asks for it
+   */
+  process: ProcessState;
   pid: number;
   /** where the kernel's state in the store stands; only of the leader, and where there is a store */
   store?: { saved: boolean; since: number; bytes: number };
@@ -258,6 +270,8 @@ export interface KernelReport extends KernelPosition {
   nextAttempt: number;
   /** last execution count given */
   count: number;
+  /** index of its last RESET, where there was one */
+  resetAt?: number;
   /** accepted and undecided, oldest first */
   open: readonly OpenCell[];
   /** the latest decided ones, for clients that missed the reply; at most 64 */

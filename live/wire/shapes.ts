@@ -12,6 +12,8 @@ import type {
 const FROM_GATEWAY = {
   'start-replica': 'meta:o member:n members:a joins:b niced:b pooled:s',
   'stop-replica': 'kernel:s member:n',
+  'rest-replica': 'kernel:s member:n',
+  'save-replica': 'kernel:s member:n',
   propose: 'kernel:s entries:a',
   'change-members': 'kernel:s',
   'recover-replica': 'kernel:s member:n as:n',

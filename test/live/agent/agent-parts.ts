@@ -117,6 +117,15 @@ export class PaperReplica implements Replica {
   outputsSeen(upTo: number): void {
     this.said.push(`seen ${upTo}`);
   }
+  wake(): void {
+    this.said.push('wake');
+  }
+  async rest(): Promise<void> {
+    this.said.push('rest');
+  }
+  async save(): Promise<void> {
+    this.said.push('save');
+  }
   report(): KernelReport {
     const outputs = { first: 0, next: 0, seen: -1 };
     return { ...this.position(), meta: metaOf(this.kernel), outputs } as never;

@@ -56,6 +56,10 @@ class Kernel implements Savable {
     return { index: this.log.applied, state: this.log.state(), hosts: ['h1'] };
   }
 
+  isSaved(changedAt: number): boolean {
+    return this.log.saved >= changedAt;
+  }
+
   async saved(index: number): Promise<void> {
     if (this.refuses) throw new NbosError('replica-stopped', 'it was stopped');
     this.log.apply(this.log.applied + 1, { v: 1, type: 'saved', index });
