@@ -1,4 +1,4 @@
-// time-limit: 300 s
+// time-limit: 600 s
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Effect } from '../core/effects.ts';

@@ -1,4 +1,4 @@
-// time-limit: 300 s
+// time-limit: 600 s
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,5 +1,5 @@
-// time-limit: 180 s
 import { createHash, randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, stat, unlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -15,13 +15,15 @@ let cluster: LinkedHosts;
 let first: LinkedHost;
 let second: LinkedHost;
 let third: LinkedHost;
+let linked: { link: boolean };
 const NAMES = ['h1', 'h2', 'h3'];
 
 /** All of it twice: with blobs sent, and with those of one machine linked in. */
 const SUITES = [false, true].map((link) => {
   const each = suite(link ? 'linked' : 'sent');
   each.before(async () => {
-    cluster = await linkedHosts(3, link);
+    linked = { link };
+    cluster = await linkedHosts(3, { ...linked, stallMs: 1_500 });
     [first, second, third] = cluster.hosts as [LinkedHost, LinkedHost, LinkedHost];
     for (const { blobs } of cluster.hosts) await blobs.prepare(KERNEL);
   });
@@ -39,6 +41,17 @@ async function spooled(at: LinkedHost, content: Buffer): Promise<Blob> {
   await mkdir(at.blobs.directory(KERNEL), { recursive: true });
   await writeFile(join(at.blobs.directory(KERNEL), hash), content);
   return { hash, bytes: content.byteLength, mac: '' };
+}
+
+/** Hosts of their own that soon give up: for what is refused only after a time. */
+async function impatient(body: (hosts: LinkedHost[]) => Promise<void>): Promise<void> {
+  const own = await linkedHosts(3, { ...linked, replicateMs: 800, ensureMs: 800, stallMs: 300 });
+  try {
+    for (const { blobs } of own.hosts) await blobs.prepare(KERNEL);
+    await body(own.hosts);
+  } finally {
+    await own.close();
+  }
 }
 
 function bytes(count: number): Buffer {
@@ -78,31 +91,27 @@ test('blobs of every size come to all hosts, byte for byte', async () => {
 });
 
 test('a quorum is enough, and inline blobs need none', async () => {
-  third.faults.cut(700);
+  third.faults.cut(600_000);
   const blob = await spooled(first, bytes(2 * MIB));
   await first.blobs.replicate(KERNEL, [blob], NAMES, 2);
   assert.ok(await has(second, blob));
   assert.not(await has(third, blob));
   const inline = { ...blob, hash: '0'.repeat(64), inline: 'AAAA' };
   await first.blobs.replicate(KERNEL, [inline], NAMES, 3);
-  await eventually(() => !third.faults.isCut);
+  third.faults.cut(0);
   // What failed is tried again behind the reply.
-  let there = false;
-  void (async () => {
-    while (!there) there = await has(third, blob);
-  })();
-  await eventually(() => there, 6000);
+  await eventually(() => existsSync(join(third.blobs.directory(KERNEL), blob.hash)));
 });
 
 test('without a quorum it is refused in time, naming a host', async () => {
-  second.faults.cut(6500);
-  third.faults.cut(6500);
-  const blob = await spooled(first, bytes(MIB));
-  const error = await first.blobs.replicate(KERNEL, [blob], NAMES, 2).catch((e) => e);
-  assert.is(error.code, 'peer-unreachable');
-  assert.match(error.message, /h[23]/);
-  assert.is(await codeOf(first.blobs.replicate(KERNEL, [blob], ['h1'], 2)), 'peer-unreachable');
-  await eventually(() => !third.faults.isCut, 10_000);
+  await impatient(async ([from, ...others]) => {
+    for (const { faults } of others) faults.cut(600_000);
+    const blob = await spooled(from!, bytes(MIB));
+    const error = await from!.blobs.replicate(KERNEL, [blob], NAMES, 2).catch((e) => e);
+    assert.is(error.code, 'peer-unreachable');
+    assert.match(error.message, /h[23]/);
+    assert.is(await codeOf(from!.blobs.replicate(KERNEL, [blob], ['h1'], 2)), 'peer-unreachable');
+  });
 });
 
 test('a blob that is not what its name says is refused by everyone', async () => {
@@ -132,8 +141,10 @@ test('missing blobs are fetched from whoever has them', async () => {
   for (const [at, { hash }] of blobs.entries())
     assert.ok((await readFile(join(third.blobs.directory(KERNEL), hash))).equals(contents[at]!));
   const nowhere = { hash: 'cd'.repeat(32), bytes: 5, mac: '' };
-  assert.is(await codeOf(third.blobs.ensure(KERNEL, [nowhere], NAMES)), 'blob-lost');
-  assert.is(await codeOf(third.blobs.ensure(KERNEL, [nowhere], ['h3'])), 'blob-lost');
+  await impatient(async ([, , at]) => {
+    assert.is(await codeOf(at!.blobs.ensure(KERNEL, [nowhere], NAMES)), 'blob-lost');
+    assert.is(await codeOf(at!.blobs.ensure(KERNEL, [nowhere], ['h3'])), 'blob-lost');
+  });
 });
 
 test('what was sent before is not sent again: a thousand blobs cost one question', async () => {
@@ -141,9 +152,9 @@ test('what was sent before is not sent again: a thousand blobs cost one question
     Array.from({ length: 1000 }, (_, at) => spooled(first, Buffer.alloc(66_000, `${at} `))),
   );
   await first.blobs.replicate(KERNEL, blobs, NAMES, 3);
-  const began = performance.now();
+  const before = first.sent;
   await first.blobs.replicate(KERNEL, blobs, NAMES, 3);
-  assert.ok(performance.now() - began < 500, `${performance.now() - began} ms`);
+  assert.is(first.sent - before, 2, 'one to each of the other hosts');
 });
 
 test('a disk that is full refuses, and goes on when there is space', async () => {
@@ -224,12 +235,14 @@ test('names that lead elsewhere and nonsense change nothing', async () => {
 });
 
 test('a kernel that was removed from a host does not come back with a late blob', async () => {
-  const contents = [bytes(100_000), bytes(3 * MIB)];
-  const blobs = await Promise.all(contents.map((content) => spooled(first, content)));
-  await second.blobs.remove(KERNEL);
-  assert.is(await codeOf(first.blobs.replicate(KERNEL, blobs, ['h1', 'h2'], 2)), 'blob-lost');
-  assert.is(await codeOf(second.blobs.ensure(KERNEL, blobs, NAMES)), 'blob-lost');
-  assert.equal(await second.blobs.kernels(), []);
+  await impatient(async ([from, gone]) => {
+    const contents = [bytes(100_000), bytes(3 * MIB)];
+    const blobs = await Promise.all(contents.map((content) => spooled(from!, content)));
+    await gone!.blobs.remove(KERNEL);
+    assert.is(await codeOf(from!.blobs.replicate(KERNEL, blobs, ['h1', 'h2'], 2)), 'blob-lost');
+    assert.is(await codeOf(gone!.blobs.ensure(KERNEL, blobs, NAMES)), 'blob-lost');
+    assert.equal(await gone!.blobs.kernels(), []);
+  });
 });
 
 for (const each of SUITES) each.run();

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import type { Message } from '../../../core/raft/index.ts';
-import { PeerBlobs } from '../../../live/agent/blobs.ts';
+import { type BlobLimits, PeerBlobs } from '../../../live/agent/blobs.ts';
 import { LinkFaults } from '../../../live/agent/link-faults.ts';
 import { PeerLinks } from '../../../live/agent/peers.ts';
 import type { ForwardAnswer } from '../../../live/agent/ports.ts';
@@ -23,6 +23,8 @@ export interface LinkedHost {
   /** what a forwarded proposal is answered with */
   answer: (kernel: string, entries: readonly LogEntry[]) => Promise<ForwardAnswer>;
   folder: string;
+  /** how many messages its blobs have sent */
+  sent: number;
 }
 
 export interface LinkedHosts {
@@ -33,13 +35,16 @@ export interface LinkedHosts {
 
 /**
  * Hosts h1, h2, … in this process, linked over real sockets, each with its blobs in a folder; with
- * `link` they may take each other's files by their names.
+ * `limits.link` they may take each other's files by their names.
  */
-export async function linkedHosts(count: number, link = false): Promise<LinkedHosts> {
+export async function linkedHosts(
+  count: number,
+  limits: Partial<BlobLimits> = {},
+): Promise<LinkedHosts> {
   const folder = await mkdtemp(join(tmpdir(), 'nbos-hosts-'));
   const hosts: LinkedHost[] = [];
   for (let number = 1; number <= count; number++)
-    hosts.push(await linkedHost(folder, `h${number}`, link));
+    hosts.push(await linkedHost(folder, `h${number}`, limits));
   for (const each of hosts) each.links.setHosts(hosts.map(({ address }) => address));
   await eventually(() =>
     hosts.every(({ host, links }) =>
@@ -57,7 +62,11 @@ export async function linkedHosts(count: number, link = false): Promise<LinkedHo
   return { hosts, folder, close };
 }
 
-async function linkedHost(folder: string, host: string, link: boolean): Promise<LinkedHost> {
+async function linkedHost(
+  folder: string,
+  host: string,
+  limits: Partial<BlobLimits>,
+): Promise<LinkedHost> {
   const keys = await keyPair(folder, host);
   await allow(folder, host, keys.publicKey);
   const log = pino({ level: process.env['NBOS_LOG'] ?? 'silent' });
@@ -66,6 +75,7 @@ async function linkedHost(folder: string, host: string, link: boolean): Promise<
     host,
     faults,
     raft: [],
+    sent: 0,
     folder: join(folder, host, 'blobs'),
   } as Partial<LinkedHost>;
   const links = await PeerLinks.listen({
@@ -89,9 +99,12 @@ async function linkedHost(folder: string, host: string, link: boolean): Promise<
   made.blobs = new PeerBlobs(
     host,
     made.folder!,
-    (to, message, frames) => links.send(to, message, frames),
+    (to, message, frames) => {
+      made.sent!++;
+      return links.send(to, message, frames);
+    },
     log,
-    { replicateMs: 4000, ensureMs: 1500, stallMs: 1500, link },
+    { link: false, ...limits },
   );
   made.address = { host, peer: links.endpoint, key: keys.publicKey };
   return made as LinkedHost;

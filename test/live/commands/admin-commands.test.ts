@@ -1,5 +1,3 @@
-// time-limit: 240 s
-
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';

@@ -1,4 +1,3 @@
-// time-limit: 60 s
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,5 +1,3 @@
-// time-limit: 240 s
-
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,10 +12,12 @@ import type { Channel, JupyterMessage } from '../../../live/jupyter/message.ts';
 import { parseZmqFrames, zmqFrames } from '../../../live/jupyter/zmq-message.ts';
 import { ended, inFolder } from '../../cli/nbos.ts';
 import { testWithPart } from '../../skip.ts';
+import { eventually } from '../wire/eventually.ts';
 import { echo, FakeGateway, type Respond } from './fake-gateway.ts';
 import { PROGRAM_WORDS, works } from './run-nbos.ts';
 
 const KEY = 'a-key-of-the-connection-file';
+const WAIT_MS = 60_000;
 
 /** A kernel in memory: what the relay sends it is answered by `respond`. */
 class MemoryKernel implements Relayed {
@@ -91,14 +91,10 @@ const typeOf = (message: JupyterMessage): string => parseHeader(message.header)!
 
 test('requests go to the kernel, answers to who asked, signed, iopub to all', () =>
   withRelay(async ({ relay, kernel, endpoint }) => {
-    const [one, two] = [new Dealer({ linger: 0 }), new Dealer({ linger: 0 })];
-    const iopub = new Subscriber({ linger: 0, receiveTimeout: 5_000 });
-    one.receiveTimeout = 5_000;
-    two.receiveTimeout = 5_000;
+    const options = { linger: 0, receiveTimeout: WAIT_MS };
+    const [one, two] = [new Dealer(options), new Dealer(options)];
     one.connect(endpoint('shell_port'));
     two.connect(endpoint('shell_port'));
-    iopub.connect(endpoint('iopub_port'));
-    iopub.subscribe();
     const early = request('execute_request', { code: '1' });
     await one.send(zmqFrames(early, KEY) as Buffer[]);
     await new Promise((resolve) => setTimeout(resolve, 100));
@@ -108,21 +104,41 @@ test('requests go to the kernel, answers to who asked, signed, iopub to all', ()
     assert.is(parseHeader(first.parent)!.msg_id, parseHeader(early.header)!.msg_id);
     await two.send(zmqFrames(request('complete_request'), KEY) as Buffer[]);
     assert.is(typeOf(await reply(two)), 'complete_reply');
-    const seen = [];
-    for (let i = 0; i < 4; i++) seen.push(typeOf(await reply(iopub)));
+    const iopub = await subscribed(kernel, endpoint('iopub_port'));
+    await one.send(zmqFrames(request('execute_request', { code: '2' }), KEY) as Buffer[]);
+    const seen: string[] = [];
+    while (seen.length < 4) {
+      const type = typeOf(await reply(iopub));
+      if (type !== PROBE) seen.push(type);
+    }
     assert.equal(seen, ['status', 'execute_input', 'stream', 'status']);
     for (const socket of [one, two, iopub]) socket.close();
   }));
+
+const PROBE = 'probe';
+
+/** A client that hears what the kernel says on iopub from now on. */
+async function subscribed(kernel: MemoryKernel, endpoint: string): Promise<Subscriber> {
+  const iopub = new Subscriber({ linger: 0, receiveTimeout: WAIT_MS });
+  iopub.connect(endpoint);
+  iopub.subscribe();
+  const probing = setInterval(() => kernel.say('iopub', request(PROBE)), 20);
+  assert.is(typeOf(await reply(iopub)), PROBE);
+  clearInterval(probing);
+  return iopub;
+}
 
 test('input_request reaches the client that executes, its answer the kernel', () =>
   withRelay(async ({ relay, kernel, endpoint }) => {
     relay.attach(kernel);
     // Jupyter clients use one identity for both sockets: that is how stdin finds them.
-    const options = { linger: 0, routingId: 'client-1', receiveTimeout: 5_000 };
+    const options = { linger: 0, routingId: 'client-1', receiveTimeout: WAIT_MS };
     const [shell, stdin] = [new Dealer(options), new Dealer(options)];
     shell.connect(endpoint('shell_port'));
     stdin.connect(endpoint('stdin_port'));
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    // Only to a socket that has been heard something can be sent.
+    await stdin.send(zmqFrames(request('input_reply', { value: 'early' }), KEY) as Buffer[]);
+    await eventually(() => kernel.received.length === 1);
     kernel.respond = (channel, message, send) => {
       if (channel !== 'shell') return;
       const header = newHeader('input_request', 'kernel');
@@ -132,8 +148,8 @@ test('input_request reaches the client that executes, its answer the kernel', ()
     const question = await reply(stdin);
     assert.is(parseObject(question.content)!['prompt'], '?');
     await stdin.send(zmqFrames(request('input_reply', { value: 'x' }), KEY) as Buffer[]);
-    while (kernel.received.length < 2) await new Promise((resolve) => setTimeout(resolve, 10));
-    assert.is(kernel.received[1]!.channel, 'stdin');
+    await eventually(() => kernel.received.length === 3);
+    assert.is(kernel.received[2]!.channel, 'stdin');
     shell.close();
     stdin.close();
   }));
@@ -141,11 +157,11 @@ test('input_request reaches the client that executes, its answer the kernel', ()
 test('heartbeats are echoed, interrupts and the end are answered by the relay', () =>
   withRelay(async ({ relay, kernel, endpoint }) => {
     relay.attach(kernel);
-    const heartbeat = new Request({ linger: 0, receiveTimeout: 5_000 });
+    const heartbeat = new Request({ linger: 0, receiveTimeout: WAIT_MS });
     heartbeat.connect(endpoint('hb_port'));
     await heartbeat.send('beat');
     assert.is((await heartbeat.receive()).toString(), 'beat');
-    const control = new Dealer({ linger: 0, receiveTimeout: 5_000 });
+    const control = new Dealer({ linger: 0, receiveTimeout: WAIT_MS });
     control.connect(endpoint('control_port'));
     await control.send(zmqFrames(request('interrupt_request'), KEY) as Buffer[]);
     assert.is(typeOf(await reply(control)), 'interrupt_reply');
@@ -167,7 +183,7 @@ test('what is not signed with the key, or is no message, is dropped with a note'
     relay.attach(kernel);
     const notes: string[] = [];
     relay.onNote = (text) => notes.push(text);
-    const shell = new Dealer({ linger: 0, receiveTimeout: 5_000 });
+    const shell = new Dealer({ linger: 0, receiveTimeout: WAIT_MS });
     shell.connect(endpoint('shell_port'));
     await shell.send(zmqFrames(request('execute_request'), 'another key') as Buffer[]);
     await shell.send(['garbage', Buffer.from([0, 1, 2])]);
@@ -180,15 +196,15 @@ test('what is not signed with the key, or is no message, is dropped with a note'
 
 const CLIENT = `
 import sys, jupyter_client
-manager, client = jupyter_client.manager.start_new_kernel(kernel_name='nbos', startup_timeout=40)
+manager, client = jupyter_client.manager.start_new_kernel(kernel_name='nbos', startup_timeout=100)
 said = []
-reply = client.execute_interactive('hello', timeout=20,
+reply = client.execute_interactive('hello', timeout=60,
     output_hook=lambda m: said.append(m['content'].get('text', '')))
 assert reply['content']['status'] == 'ok', reply
 assert 'ran hello' in said, said
 manager.interrupt_kernel()
 manager.restart_kernel(now=False)
-client.wait_for_ready(timeout=40)
+client.wait_for_ready(timeout=100)
 client.stop_channels()
 manager.shutdown_kernel(now=False)
 print('fine')

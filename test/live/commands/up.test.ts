@@ -1,4 +1,4 @@
-// time-limit: 240 s
+// time-limit: 600 s
 
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -119,8 +119,8 @@ function isAlive(pid: number): boolean {
 }
 
 async function eventually(condition: () => Promise<boolean>): Promise<void> {
-  const late = performance.now() + 20_000;
-  while (!(await condition())) assert.ok(performance.now() < late, 'not within 20 s');
+  const late = performance.now() + 60_000;
+  while (!(await condition())) assert.ok(performance.now() < late, 'not within 60 s');
 }
 
 testWithPart(test, missing, 'a port that is taken, and options that cannot be', async () => {

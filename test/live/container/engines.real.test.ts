@@ -1,4 +1,3 @@
-// time-limit: 120 s
 import { spawn, spawnSync } from 'node:child_process';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,4 +1,3 @@
-// time-limit: 180 s
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

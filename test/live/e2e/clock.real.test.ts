@@ -1,4 +1,3 @@
-// time-limit: 180 s
 import { writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

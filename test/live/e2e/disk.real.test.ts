@@ -1,4 +1,3 @@
-// time-limit: 180 s
 // runs-alone
 import { spawnSync } from 'node:child_process';
 import {

@@ -1,4 +1,3 @@
-// time-limit: 240 s
 // runs-alone
 import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

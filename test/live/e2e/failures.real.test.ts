@@ -1,4 +1,3 @@
-// time-limit: 240 s
 // runs-alone
 import { failureCases } from './failure-cases.ts';
 import { missingKernel } from './parts.ts';

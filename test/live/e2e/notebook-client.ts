@@ -20,6 +20,8 @@ export interface Running {
 }
 
 const V1 = 'v1.kernel.websocket.jupyter.org';
+/** ms after which whatever is waited for is given up: much more than a busy machine takes */
+export const WAIT_MS = 60_000;
 const CHANNELS = ['shell', 'control', 'iopub', 'stdin'];
 
 /**
@@ -64,7 +66,7 @@ export class NotebookClient {
       perMessageDeflate: false,
     });
     const client = new NotebookClient(socket, session, framing);
-    await once(socket, 'open', { signal: AbortSignal.timeout(20_000) });
+    await once(socket, 'open', { signal: AbortSignal.timeout(WAIT_MS) });
     return client;
   }
 
@@ -89,11 +91,11 @@ export class NotebookClient {
       stop_on_error: options.stopOnError ?? true,
     };
     const msgId = this.send('shell', 'execute_request', content, options.metadata);
-    return this.follow(msgId, options.limitMs ?? 30_000);
+    return this.follow(msgId, options.limitMs ?? WAIT_MS);
   }
 
   /** Waits for reply and idle of a request, also one sent by an earlier connection. */
-  follow(msgId: string, limitMs = 30_000): Running {
+  follow(msgId: string, limitMs = WAIT_MS): Running {
     const outputs: Message[] = [];
     let reply: Record<string, unknown> | undefined;
     let idle = false;
@@ -132,7 +134,7 @@ export class NotebookClient {
     channel: string,
     type: string,
     content: Record<string, unknown> = {},
-    limitMs = 10_000,
+    limitMs = WAIT_MS,
   ): Promise<Message> {
     const msgId = this.send(channel, type, content);
     return this.next(
@@ -142,7 +144,7 @@ export class NotebookClient {
   }
 
   /** The first message, received already or yet to come, that is as wanted. */
-  next(wanted: (message: Message) => boolean, limitMs = 10_000): Promise<Message> {
+  next(wanted: (message: Message) => boolean, limitMs = WAIT_MS): Promise<Message> {
     const found = this.received.find(wanted);
     if (found !== undefined) return Promise.resolve(found);
     return new Promise((resolve, reject) => {

@@ -1,4 +1,3 @@
-// time-limit: 180 s
 // runs-alone
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';

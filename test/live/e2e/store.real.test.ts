@@ -1,4 +1,3 @@
-// time-limit: 240 s
 // runs-alone
 import { readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';

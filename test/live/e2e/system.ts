@@ -5,9 +5,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { FaultRequest, KernelStatus, SystemStatus } from '../../../live/admin-types.ts';
 import { PROJECT_ROOT } from '../../skip.ts';
-import { NotebookClient } from './notebook-client.ts';
+import { NotebookClient, WAIT_MS } from './notebook-client.ts';
 
 const READY_MS = 60_000;
+/** ms in which what was ended is buried; a kernel that was forgotten ends itself only later */
+const BURIED_MS = 8_000;
 
 /**
  * A whole system, started as a user starts it: `nbos up`, in processes of its own, found by its
@@ -81,7 +83,7 @@ export class System {
   }
 
   /** Runs a command to its end: exit status and everything it printed. */
-  async nbos(words: readonly string[], limitMs = 30_000) {
+  async nbos(words: readonly string[], limitMs = WAIT_MS) {
     const child = this.spawn(words);
     let stdout = '';
     let stderr = '';
@@ -101,7 +103,7 @@ export class System {
 
   async fetch(path: string, init: RequestInit = {}): Promise<Response> {
     return fetch(`${this.url}${path}`, {
-      signal: AbortSignal.timeout(60_000),
+      signal: AbortSignal.timeout(WAIT_MS),
       ...init,
       headers: { authorization: `token ${this.token}`, 'content-type': 'application/json' },
     });
@@ -151,7 +153,7 @@ export class System {
   }
 
   /** Polls until the condition holds; its last value, or an error that names it. */
-  async until<T>(what: string, ask: () => Promise<T | undefined | false>, limitMs = 15_000) {
+  async until<T>(what: string, ask: () => Promise<T | undefined | false>, limitMs = WAIT_MS) {
     const end = Date.now() + limitMs;
     for (;;) {
       const value = await ask().catch(() => undefined);
@@ -177,8 +179,12 @@ export class System {
     for (const client of this.clients) client.close(true);
     for (const child of this.children) if (child.exitCode === null) child.kill('SIGTERM');
     await Promise.all(this.children.map((child) => ended(child)));
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    const left = pids.filter((pid) => isAlive(pid));
+    const end = Date.now() + BURIED_MS;
+    let left = pids.filter(isAlive);
+    while (left.length > 0 && Date.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      left = left.filter(isAlive);
+    }
     for (const pid of left) process.kill(pid, 'SIGKILL');
     // With NBOS_KEEP its logs are left to be read.
     if (process.env['NBOS_KEEP'] === undefined)

@@ -21,7 +21,7 @@ const SPECS = {
     },
   },
 };
-const WAIT_MS = 5_000;
+const WAIT_MS = 30_000;
 
 export interface Kit {
   agents: FakeAgents;

@@ -1,4 +1,3 @@
-// time-limit: 120 s
 import { connect, type Socket } from 'node:net';
 import fc from 'fast-check';
 import { test } from 'uvu';

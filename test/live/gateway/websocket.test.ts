@@ -1,4 +1,3 @@
-// time-limit: 60 s
 import { createConnection } from 'node:net';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

@@ -1,4 +1,3 @@
-// time-limit: 120 s
 import { pino } from 'pino';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

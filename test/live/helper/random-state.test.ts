@@ -1,4 +1,3 @@
-// time-limit: 120 s
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

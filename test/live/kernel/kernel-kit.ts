@@ -119,9 +119,9 @@ export class TestKernel {
     return answer.content;
   }
 
-  /** The first message that fits, also of those to come; throws after 20 s. */
+  /** The first message that fits, also of those to come; throws after 60 s. */
   async until(fits: (message: Seen) => boolean): Promise<Seen> {
-    for (const end = performance.now() + 20_000; performance.now() < end; ) {
+    for (const end = performance.now() + 60_000; performance.now() < end; ) {
       const message = this.messages.find(fits);
       if (message !== undefined) return message;
       await new Promise((resolve) => setTimeout(resolve, 5));

@@ -1,4 +1,3 @@
-// time-limit: 180 s
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';

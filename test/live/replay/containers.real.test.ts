@@ -1,4 +1,3 @@
-// time-limit: 180 s
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readReport } from '../../../traces/run-folder.ts';

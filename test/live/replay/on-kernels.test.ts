@@ -1,5 +1,3 @@
-// time-limit: 240 s
-
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';

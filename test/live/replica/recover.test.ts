@@ -1,4 +1,3 @@
-// time-limit: 60 s
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { recoverGroup } from '../../../live/agent/recover-group.ts';

@@ -1,4 +1,3 @@
-// time-limit: 240 s
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { KernelLog } from '../../../live/log/kernel-log.ts';

@@ -1,4 +1,3 @@
-// time-limit: 60 s
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

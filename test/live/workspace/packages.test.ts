@@ -1,4 +1,4 @@
-// time-limit: 300 s
+// time-limit: 600 s
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -218,7 +218,7 @@ testWithPart(test, MISSING_PYTHON, 'a pip and a replica wait for a pip at work',
 /** Resolves once the slow one has the lock. */
 async function atWork(program: string): Promise<void> {
   const child = spawn(program, ['-c', SLOW_PIP], { stdio: ['ignore', 'pipe', 'inherit'] });
-  await once(child.stdout, 'data', { signal: AbortSignal.timeout(20_000) });
+  await once(child.stdout, 'data', { signal: AbortSignal.timeout(60_000) });
 }
 
 test.after(() => rmSync(scratch, { recursive: true, force: true }));
