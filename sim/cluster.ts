@@ -36,6 +36,8 @@ export class SimCluster {
   private readonly workDone: Float64Array;
   /** last cell whose run ended, per session; -1 before the first */
   private readonly lastCell: Int32Array;
+  /** container of the last executor, per session; -1 before the first */
+  private readonly lastExecutor: Int32Array;
   /** when each data set is on each host, by host x data sets + data set */
   private readonly datasetReady = new Map<number, number>();
   private readonly hasFaults: boolean;
@@ -55,6 +57,7 @@ export class SimCluster {
     this.traits = new SessionTraits(trace, latencies);
     this.workDone = new Float64Array(trace.sessions.count);
     this.lastCell = new Int32Array(trace.sessions.count).fill(-1);
+    this.lastExecutor = new Int32Array(trace.sessions.count).fill(-1);
     this.hasFaults = config.containerFailureShare > 0 || config.yieldShare > 0;
   }
 
@@ -118,7 +121,9 @@ export class SimCluster {
     const [a, b, c] = session === -1 ? [POOL, container, 0] : [session, cell, attempt];
     if (session !== -1) this.fetchDataset(session, Math.max(0, cell), host, now);
     let ms = 0;
-    if (start === 'cold') ms = this.latencies.coldStartMs(a, b, c);
+    if (start !== 'same' && session !== -1 && cell === -1)
+      ms = this.latencies.openingStartMs(start, a, b, c);
+    else if (start === 'cold') ms = this.latencies.coldStartMs(a, b, c);
     else if (start === 'prewarmed') ms = this.latencies.prewarmedStartMs(a, b, c);
     ms = Math.round(ms * this.faults.slowStartFactorAt(now));
     const fails = this.hasFaults && this.faults.containerStartFails(a, b, c);
@@ -169,13 +174,15 @@ export class SimCluster {
     run.executedAt = now;
     run.voters = effect.voters;
     run.writeState = effect.writeState;
-    run.electionMs =
-      effect.voters > 1 ? this.latencies.electionMs(effect.voters, session, cell, attempt) : 0;
+    const changes = this.lastExecutor[session] !== effect.container;
+    const { voters } = effect;
+    run.electionMs = this.latencies.electionMs(voters, session, cell, attempt, changes);
     if (this.yields(effect)) {
       run.releaseAt = -1;
       this.push(now + run.electionMs, MOMENT.yielded, execution, ticket);
       return;
     }
+    this.lastExecutor[session] = effect.container;
     run.stateReadMs = this.stateReadMs(effect, now);
     const model = this.traits.model(session, cell);
     run.deviceLoadMs =
@@ -219,8 +226,10 @@ export class SimCluster {
 
   private scheduleEnd(execution: number, run: Run): void {
     run.endAt = Math.round(run.rateSince + (run.workMs - run.doneMs) / run.rate);
-    run.writeMs =
-      run.writeState === 'critical' ? this.writeMs(run, run.endAt + run.deviceUnloadMs) : 0;
+    run.writeMs = 0;
+    if (run.writeState === 'critical')
+      run.writeMs = this.writeMs(run, run.endAt + run.deviceUnloadMs);
+    else if (this.config.releaseAfter === 'commit') run.writeMs = this.smallCommitMs(run);
     run.releaseAt = run.endAt + run.deviceUnloadMs + run.writeMs;
     this.push(run.releaseAt, MOMENT.released, execution, run.ticket);
   }
@@ -231,16 +240,20 @@ export class SimCluster {
     return waits + this.latencies.stateWriteMs(bytes, run.session, run.cell, run.attempt);
   }
 
+  /** The commit of small state, where the reply is after it; the log of one replica has its own. */
+  private smallCommitMs({ session, cell, attempt, voters, writeState }: Run): number {
+    const isCommitted = writeState === 'background' || (writeState === 'none' && voters <= 1);
+    if (!isCommitted || this.config.replyAfter === 'run') return 0;
+    return this.latencies.raftCommitMs(voters, session, cell, attempt);
+  }
+
   /** Schedules the reply of a run that has just been released. */
   released(execution: number, run: Run, now: number): void {
     const { session, cell, attempt } = run;
     this.lastCell[session] = cell;
-    run.commitMs = 0;
-    if (run.writeState === 'background' && this.config.replyAfter !== 'run') {
-      run.commitMs = this.latencies.raftCommitMs(run.voters, session, cell, attempt);
-      if (this.config.replyAfter === 'write') {
-        run.commitMs += this.writeMs(run, now + run.commitMs);
-      }
+    run.commitMs = this.config.releaseAfter === 'commit' ? 0 : this.smallCommitMs(run);
+    if (run.writeState === 'background' && this.config.replyAfter === 'write') {
+      run.commitMs += this.writeMs(run, now + run.commitMs);
     }
     run.replyMs = this.latencies.replyHopMs(session, cell, attempt);
     run.releaseAt = -1;

@@ -43,6 +43,7 @@ export class Latencies {
   readonly #seed: number;
   readonly #commit: QuantileTable;
   readonly #stateCommit: QuantileTable;
+  readonly #measured: ReturnType<typeof measuredOf>;
   readonly #modelMb: Float64Array;
   readonly #datasetMb: Float64Array;
   readonly #categories: readonly CompiledCategory[];
@@ -58,6 +59,7 @@ export class Latencies {
     const { stateCommitMs } = config;
     this.#stateCommit =
       stateCommitMs.length === 0 ? this.#commit : new QuantileTable(stateCommitMs, 'stateCommitMs');
+    this.#measured = measuredOf(config);
     this.models = Object.keys(config.modelSizesMb);
     this.datasets = Object.keys(config.datasetSizesMb);
     this.#modelMb = sizesOf(config.modelSizesMb, 'modelSizesMb');
@@ -67,39 +69,63 @@ export class Latencies {
 
   /** One hop of a request from the client to the executor's agent. */
   gatewayHopMs(session: number, cell: number, attempt: number): number {
-    const u = uniform(this.#seed, STREAMS.gatewayHop, session, cell, attempt);
-    return Math.round(uniformBetween(u, this.#options.gatewayMinMs, this.#options.gatewayMaxMs));
+    return this.#hopMs(
+      uniform(this.#seed, STREAMS.gatewayHop, session, cell, attempt),
+      this.#measured.requestHopMs,
+    );
   }
 
   /** One hop of a reply to the client. */
   replyHopMs(session: number, cell: number, attempt: number): number {
-    const u = uniform(this.#seed, STREAMS.replyHop, session, cell, attempt);
-    return Math.round(uniformBetween(u, this.#options.gatewayMinMs, this.#options.gatewayMaxMs));
+    const { replyHopMs, requestHopMs } = this.#measured;
+    return this.#hopMs(
+      uniform(this.#seed, STREAMS.replyHop, session, cell, attempt),
+      replyHopMs ?? requestHopMs,
+    );
   }
 
-  /** The Raft commit of a cell's small state; 0 for one replica. */
+  #hopMs(u: number, table: QuantileTable | undefined): number {
+    const { gatewayMinMs, gatewayMaxMs } = this.#options;
+    return Math.round(table?.at(u) ?? uniformBetween(u, gatewayMinMs, gatewayMaxMs));
+  }
+
+  /** The commit of a cell's small state; for one replica 0 unless it was measured. */
   raftCommitMs(replicas: number, session: number, cell: number, attempt: number): number {
-    if (replicas <= 1) return 0;
-    return Math.round(
-      this.#stateCommit.at(uniform(this.#seed, STREAMS.stateCommit, session, cell, attempt)),
-    );
-  }
-
-  /** The Raft commit that makes a replica the executor; 0 for one replica. */
-  electionMs(replicas: number, session: number, cell: number, attempt: number): number {
-    if (replicas <= 1) return 0;
-    return Math.round(
-      this.#commit.at(uniform(this.#seed, STREAMS.election, session, cell, attempt)),
-    );
+    const table = replicas > 1 ? this.#stateCommit : this.#measured.soloCommitMs;
+    if (table === undefined) return 0;
+    return Math.round(table.at(uniform(this.#seed, STREAMS.stateCommit, session, cell, attempt)));
   }
 
   /**
-   * The `migrationCommits` commits that move a replica, one after the other; 0 for one replica.
+   * The commit that makes a replica the executor; for one replica 0 unless it was measured.
+   * @param changes whether another replica, or none, was it before
+   */
+  electionMs(
+    replicas: number,
+    session: number,
+    cell: number,
+    attempt: number,
+    changes = false,
+  ): number {
+    const { soloStartMs, executorChangeMs } = this.#measured;
+    let table: QuantileTable | undefined = soloStartMs;
+    if (replicas > 1) table = changes ? (executorChangeMs ?? this.#commit) : this.#commit;
+    if (table === undefined) return 0;
+    return Math.round(table.at(uniform(this.#seed, STREAMS.election, session, cell, attempt)));
+  }
+
+  /**
+   * The `migrationCommits` commits that move a replica, one after the other, or their sum as it was
+   * measured; 0 for one replica.
    * @param attempt below 2^24; a move without a cell (off a draining host) takes cell -1 and counts
    *   the moves of its session here
    */
   migrationCommitsMs(replicas: number, session: number, cell: number, attempt: number): number {
     if (replicas <= 1) return 0;
+    const measuredMs = this.#measured.migrationMs?.at(
+      uniform(this.#seed, STREAMS.migrationCommit, session, cell, attempt * COMMITS_PER_ATTEMPT),
+    );
+    if (measuredMs !== undefined) return Math.round(measuredMs);
     let sumMs = 0;
     for (let i = 0; i < this.#options.migrationCommits; i++) {
       const key = attempt * COMMITS_PER_ATTEMPT + i;
@@ -112,7 +138,8 @@ export class Latencies {
   coldStartMs(session: number, item: number, attempt: number): number {
     const { coldStartMedianMs, coldStartSigma } = this.#options;
     const u = uniform(this.#seed, STREAMS.coldStart, session, item, attempt);
-    const ms = logNormal(u, coldStartMedianMs, coldStartSigma);
+    const measuredMs = this.#measured.coldStartMs?.at(u);
+    const ms = measuredMs ?? logNormal(u, coldStartMedianMs, coldStartSigma);
     return Math.round(ms * this.#startFactor(session, item, attempt));
   }
 
@@ -120,7 +147,19 @@ export class Latencies {
   prewarmedStartMs(session: number, item: number, attempt: number): number {
     const { prewarmedMinMs, prewarmedMaxMs } = this.#options;
     const u = uniform(this.#seed, STREAMS.prewarmedStart, session, item, attempt);
-    const ms = uniformBetween(u, prewarmedMinMs, prewarmedMaxMs);
+    const measuredMs = this.#measured.prewarmedStartMs?.at(u);
+    const ms = measuredMs ?? uniformBetween(u, prewarmedMinMs, prewarmedMaxMs);
+    return Math.round(ms * this.#startFactor(session, item, attempt));
+  }
+
+  /** Start of a container that no cell waits for, as any other unless it was measured. */
+  openingStartMs(start: 'cold' | 'prewarmed', session: number, item: number, attempt: number) {
+    const table = this.#measured.openingStartMs;
+    if (table === undefined)
+      return start === 'cold'
+        ? this.coldStartMs(session, item, attempt)
+        : this.prewarmedStartMs(session, item, attempt);
+    const ms = table.at(uniform(this.#seed, STREAMS.coldStart, session, item, attempt));
     return Math.round(ms * this.#startFactor(session, item, attempt));
   }
 
@@ -152,28 +191,26 @@ export class Latencies {
 
   /** Reading `bytes` from the store; twice as long when the first try fails. */
   stateReadMs(bytes: number, session: number, cell: number, attempt: number): number {
-    const ms = this.#transferMs(
-      bytes / BYTES_PER_MB,
-      this.#options.storeReadMbPerS,
-      uniform(this.#seed, STREAMS.stateRead, session, cell, attempt),
-    );
+    const u = uniform(this.#seed, STREAMS.stateRead, session, cell, attempt);
+    const ms =
+      this.#measured.stateReadMs?.at(u) ??
+      this.#transferMs(bytes / BYTES_PER_MB, this.#options.storeReadMbPerS, u);
     const share = this.#options.storeFailureShare;
     if (share === 0) return Math.round(ms);
-    const u = uniform(this.#seed, STREAMS.stateReadFailure, session, cell, attempt);
-    return Math.round(u < share ? 2 * ms : ms);
+    const failure = uniform(this.#seed, STREAMS.stateReadFailure, session, cell, attempt);
+    return Math.round(failure < share ? 2 * ms : ms);
   }
 
   /** Writing `bytes` to the store; twice as long when the first try fails. */
   stateWriteMs(bytes: number, session: number, cell: number, attempt: number): number {
-    const ms = this.#transferMs(
-      bytes / BYTES_PER_MB,
-      this.#options.storeWriteMbPerS,
-      uniform(this.#seed, STREAMS.stateWrite, session, cell, attempt),
-    );
+    const u = uniform(this.#seed, STREAMS.stateWrite, session, cell, attempt);
+    const ms =
+      this.#measured.stateWriteMs?.at(u) ??
+      this.#transferMs(bytes / BYTES_PER_MB, this.#options.storeWriteMbPerS, u);
     const share = this.#options.storeFailureShare;
     if (share === 0) return Math.round(ms);
-    const u = uniform(this.#seed, STREAMS.stateWriteFailure, session, cell, attempt);
-    return Math.round(u < share ? 2 * ms : ms);
+    const failure = uniform(this.#seed, STREAMS.stateWriteFailure, session, cell, attempt);
+    return Math.round(failure < share ? 2 * ms : ms);
   }
 
   /** At a rate that varies uniformly by `storeVariationPct` about its mean; not rounded. */
@@ -292,6 +329,29 @@ function sizesOf(sizes: Sizes, option: string): Float64Array {
     );
   }
   return Float64Array.from(Object.values(sizes));
+}
+
+type NameOfQuantiles = {
+  [Name in keyof Config]: Config[Name] extends Quantiles ? Name : never;
+}[keyof Config];
+
+/** The tables of steps that were measured; undefined where none is given. */
+function measuredOf(config: Config) {
+  const tableOf = (name: NameOfQuantiles): QuantileTable | undefined =>
+    config[name].length === 0 ? undefined : new QuantileTable(config[name], name);
+  return {
+    executorChangeMs: tableOf('executorChangeMs'),
+    soloStartMs: tableOf('soloStartMs'),
+    soloCommitMs: tableOf('soloCommitMs'),
+    requestHopMs: tableOf('requestHopMs'),
+    replyHopMs: tableOf('replyHopMs'),
+    migrationMs: tableOf('migrationMs'),
+    stateReadMs: tableOf('stateReadMs'),
+    stateWriteMs: tableOf('stateWriteMs'),
+    coldStartMs: tableOf('coldStartMs'),
+    prewarmedStartMs: tableOf('prewarmedStartMs'),
+    openingStartMs: tableOf('openingStartMs'),
+  };
 }
 
 /**

@@ -62,6 +62,10 @@ export type Quantiles = readonly (readonly [percent: number, ms: number])[];
 /** Sizes in MB by name. */
 export type Sizes = Readonly<Record<string, number>>;
 
+/** A step as it was measured; where the table is empty, the step is drawn as `otherwise` says. */
+const measured = (step: string, otherwise: string): StructureOption<Quantiles> =>
+  structure('quantiles', [], 'latency', 'ms', 'guess', `${step}; when empty: ${otherwise}`);
+
 /**
  * Every option of NotebookOS, in the order in which they are shown. A policy may bring defaults of
  * its own (`Policy.defaults`), a file or `--set` overrides both. Read at the edges by zod.
@@ -312,6 +316,15 @@ export const OPTIONS = {
     'the reply leaves after the run, after small state is on a quorum, or after large objects are stored',
   ),
 
+  releaseAfter: choice(
+    'run',
+    ['run', 'commit'],
+    'execution',
+    '',
+    'code',
+    'GPUs are free after the run, or, as in the live system, once its small state is on a quorum',
+  ),
+
   // prewarm
   prewarmPool: choice(
     'none',
@@ -402,6 +415,26 @@ export const OPTIONS = {
     'ms',
     'guess',
     "the commit of a cell's state before its reply; as raftCommitMs when empty",
+  ),
+  executorChangeMs: measured(
+    'commit by which another replica than the last becomes executor, and takes in its state',
+    'raftCommitMs',
+  ),
+  soloStartMs: measured('start of a cell of a kernel with one replica or none', 'at once'),
+  soloCommitMs: measured("commit of such a cell's state before its reply", 'at once'),
+  requestHopMs: measured('request hop', 'uniform from gatewayMinMs to gatewayMaxMs'),
+  replyHopMs: measured('reply hop', 'as the request hop, drawn anew'),
+  migrationMs: measured('moving a replica, without its state', 'migrationCommits of raftCommitMs'),
+  stateReadMs: measured('reading large state', 'by its size and storeReadMbPerS'),
+  stateWriteMs: measured('writing large state', 'by its size and storeWriteMbPerS'),
+  coldStartMs: measured('cold container start', 'log-normal as coldStartMedianMs says'),
+  prewarmedStartMs: measured(
+    'prewarmed container start',
+    'uniform from prewarmedMinMs to prewarmedMaxMs',
+  ),
+  openingStartMs: measured(
+    'start of a container for a kernel, before a cell waits for it',
+    'as any other start',
   ),
   migrationCommits: integer(
     3,

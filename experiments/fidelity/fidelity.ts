@@ -6,9 +6,10 @@ import type { Summary } from '../../sim/summary.ts';
 import { type Form, HEADLINES, shownValue } from '../../sim/summary-text.ts';
 import { readRun } from '../../traces/run-folder.ts';
 import { textTable } from '../../traces/text-table.ts';
-import { fittedLatencies, stepSamples } from './fitted.ts';
+import { fittedLatencies } from './fitted.ts';
 import { mostHosts, readJournal } from './journal.ts';
 import { loopOf, recordedWork, workloadTrace } from './recorded-trace.ts';
+import { stepSamples } from './step-samples.ts';
 import { measure } from './write-run.ts';
 
 export interface ComparedHeadline {
@@ -56,6 +57,7 @@ export async function fidelityOf(folder: string, signal?: AbortSignal): Promise<
     loop,
     untilMs: 0,
     oversize: 'drop',
+    releaseAfter: 'commit',
     // Of those that might have joined only those that did are simulated.
     ...(part.config.fixed ? { hosts: Math.max(1, mostHosts(part.events)) } : {}),
   };

@@ -1,9 +1,12 @@
 /**
  * How well the simulator tells what live kernels do: a trace is replayed on four Docker Engines
  * under each policy, and its measures are compared with those of a simulation of the same work.
- * `npm run bench:fidelity -- [--cells N] [--speed N] [--policy NAME] [--processes]`. Exits with 1
- * when a target is missed. Run it on a machine that does nothing else.
+ * `npm run bench:fidelity -- [--cells N] [--speed N] [--policy NAME] [--processes] [--keep DIR]`.
+ * With `--keep`, run folders stay in DIR/POLICY, for `nbos fidelity`. Exits with 1 when a target is
+ * missed. Run it on a machine that does nothing else.
  */
+import { cpSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { ComparedHeadline } from '../../experiments/fidelity/fidelity.ts';
 import { bootstrapBounds } from '../../experiments/statistics.ts';
@@ -33,6 +36,7 @@ async function main(): Promise<number> {
       speed: { type: 'string', default: '60' },
       policy: { type: 'string' },
       processes: { type: 'boolean', default: false },
+      keep: { type: 'string' },
     },
   });
   const policies = values.policy === undefined ? Object.keys(GPUS_PER_HOST) : [values.policy];
@@ -56,7 +60,11 @@ async function main(): Promise<number> {
     const engines = values.processes ? 0 : ENGINES;
     console.log(`\n${policy}, ${ENGINES} hosts of ${gpusPerHost} GPUs, speed ${speed}`);
     const plan = { policy, trace, speed, gpusPerHost, engines };
-    missed += await withLiveRun(plan, shownRun);
+    missed += await withLiveRun(plan, (run) => {
+      if (values.keep !== undefined)
+        cpSync(run.folder, join(values.keep, policy), { recursive: true });
+      return shownRun(run);
+    });
   }
   console.log(missed === 0 ? '\nevery target was met' : `\n${missed} targets missed`);
   return missed === 0 ? 0 : 1;
