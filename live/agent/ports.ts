@@ -103,7 +103,7 @@ export interface Replica {
   interrupt(): Promise<void>;
   resendOutputs(from: number): void;
   outputsSeen(upTo: number): void;
-  /** Of a kernel that visits: starts its process, where there is none. */
+  /** Of a kernel that visits: it goes on from here. Starts its process, where there is none. */
   wake(): void;
   /** Ends the process and starts none by itself; resolves once it has ended. */
   rest(): Promise<void>;

@@ -33,6 +33,7 @@ export function reportOf(
     nextCell,
     nextAttempt,
     count,
+    ...(log.resetAt > 0 ? { resetAt: log.resetAt } : {}),
     open: log.openCells(),
     decided: [...decided],
     outputs: { first, next, seen },

@@ -32,7 +32,10 @@ export class ReplicaSaving implements Savable {
     const hasFiles = (type === 'end' || type === 'state') && filesOf(entry.delta.units).length > 0;
     // Until it was saved a version that has gone was needed still.
     if (hasFiles || type === 'saved') this.#collects = true;
-    if (type !== 'saved') this.#look();
+    if (type === 'saved') return;
+    this.#look();
+    // Else what its user has thrown away could come back.
+    if (type === 'reset' && this.#leads) this.#options.saver?.hurry(this.#options.kernel, this);
   }
 
   onRole(): void {
@@ -87,8 +90,17 @@ export class ReplicaSaving implements Savable {
     return this.#of.log().saved >= changedAt;
   }
 
-  saved(index: number): Promise<void> {
-    return this.#of.group().propose([{ v: 1, type: 'saved', index }]);
+  saved(index: number, generation?: number): Promise<void> {
+    const claimed = generation === undefined ? {} : { generation };
+    return this.#of.group().propose([{ v: 1, type: 'saved', index, ...claimed }]);
+  }
+
+  /** The gateway has the kernel go on from here: the store is this group's, whoever claimed it. */
+  takeBack(): void {
+    const { saver, kernel, log } = this.#options;
+    saver
+      ?.takeBack(kernel, this, this.#of.log().generation)
+      .catch((error: unknown) => log.warn({ kernel, err: error }, 'the store was not asked'));
   }
 
   get #leads(): boolean {

@@ -327,7 +327,8 @@ export class KernelReplica implements Replica, GroupMachine {
 
   wake(): void {
     const { state } = this.#process;
-    if (this.#meta.visits && (state === 'resting' || state === 'dead')) this.#process.start();
+    this.#saving.takeBack();
+    if (state === 'resting' || state === 'dead') this.#process.start();
   }
 
   async rest(): Promise<void> {

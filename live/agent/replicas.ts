@@ -15,7 +15,7 @@ import type { PeerLinks } from './peers.ts';
 import type { Processes } from './pool.ts';
 import type { Replica, Tell } from './ports.ts';
 import { recoverGroup } from './recover-group.ts';
-import { restoreGroup } from './restore-group.ts';
+import { type Ground, restoreGroup } from './restore-group.ts';
 import type { Saver } from './saver.ts';
 import type { LevelStore } from './store.ts';
 
@@ -167,14 +167,16 @@ export class Replicas {
       const before = this.#replicas.get(kernel);
       if (before === undefined) await this.#purge(kernel);
       await blobs.prepare(kernel);
-      const fetch: Parameters<typeof restoreGroup>[2] = async (files) => {
-        await blobs.fetchStored(kernel, files);
-        // Only now is its log of no use.
-        this.#replicas.delete(kernel);
-        await before?.stop('leave');
+      const ground: Ground = {
+        ...{ host: options.host, logs: store },
+        fetch: (files) => blobs.fetchStored(kernel, files),
+        clear: async () => {
+          this.#replicas.delete(kernel);
+          await before?.stop('leave');
+        },
       };
       try {
-        const begun = await restoreGroup(store, options.store, fetch, options.host, beginning);
+        const begun = await restoreGroup(ground, options.store, beginning);
         await this.#open(kernel, false, pooled, undefined);
         if (beginning.meta.visits) this.get(kernel).wake();
         options.log.info({ kernel, ...begun }, 'a kernel begins anew from the store');

@@ -1,8 +1,12 @@
 import { join } from 'node:path';
 import { NbosError } from '../../core/errors.ts';
 import type { Blob } from '../log/entries.ts';
+import type { KernelLogState } from '../log/log-state.ts';
+import type { Claim } from '../stores/claims.ts';
+import { counting, type StoredTable } from '../stores/kernel-store.ts';
 import { filesOf } from './replica-table.ts';
 import type { Savable, SaverOf, Standing } from './saver.ts';
+import { SavingFence } from './saving-fence.ts';
 
 export interface SaverLimits {
   /** ms after a change, for more of them to come */
@@ -22,7 +26,9 @@ export interface SaverLimits {
 
 /** An object of the store, as it is remembered. */
 interface Kept {
-  bytes: number;
+  readonly key: string;
+  readonly hash: string;
+  readonly bytes: number;
   /** of the saver's clock, when the last table that needs it was replaced; 0 while one does */
   unusedSince: number;
 }
@@ -51,8 +57,12 @@ export class SavedKernel {
   #abandoned = false;
   /** in a row */
   #failures = 0;
-  /** blobs in the store by hash; undefined until it was asked */
+  readonly #fence: SavingFence;
+  /** blobs in the store by hash that may be relied on; undefined until it was asked */
   #blobs: Map<string, Kept> | undefined;
+  /** of older generations, that whoever saves for these may be removing at the moment */
+  #strays: Kept[] = [];
+  #claims: readonly Claim[] = [];
   /** keys of tables in the store, oldest first */
   #tables: string[] = [];
   /** blobs of the table before the newest one */
@@ -63,6 +73,7 @@ export class SavedKernel {
     this.savable = savable;
     this.#of = of;
     this.#limits = limits;
+    this.#fence = new SavingFence(kernel, of.store);
     this.due(of.now());
   }
 
@@ -78,6 +89,12 @@ export class SavedKernel {
     this.#dueAt = Math.max(now + this.#limits.settleMs, this.#notBefore);
   }
 
+  /** What the store has is wrong by now: it does not wait for more changes. */
+  hurry(now: number): void {
+    this.#notBefore = now;
+    if (this.#dueAt !== undefined) this.#dueAt = now;
+  }
+
   get isRunning(): boolean {
     return this.#running;
   }
@@ -88,7 +105,8 @@ export class SavedKernel {
   }
 
   isDue(now: number): boolean {
-    return !this.#running && this.#dueAt !== undefined && this.#dueAt <= now;
+    if (this.#running || this.#fence.isSuperseded) return false;
+    return this.#dueAt !== undefined && this.#dueAt <= now;
   }
 
   /** Rejects when the store, a host or the log fails; it is due still then, see `failed`. */
@@ -104,19 +122,45 @@ export class SavedKernel {
     const files = filesOf(table.state.units);
     this.pinned = new Set(files.map(({ hash }) => hash));
     this.written = this.#write(table, files);
-    const whole = this.written.then(() => this.#collect(this.pinned)).finally(() => this.#rest());
+    const whole = this.written
+      .then(() => this.#collect(this.pinned, table.state))
+      .finally(() => this.#rest());
     // Who waits for both hears of failures by one of them.
     this.written.catch(() => undefined);
     this.ended = whole.catch(() => undefined);
     return whole;
   }
 
+  /**
+   * The kernel is this group's, says the gateway, whoever has claimed it meanwhile: what it saves
+   * counts again. Resolves once its log says so.
+   */
+  async takeBack(generation: number): Promise<void> {
+    while (this.#running) await this.ended;
+    this.#running = true;
+    const work = this.#takeBack(generation).finally(() => this.#rest());
+    this.ended = work.catch(() => undefined);
+    this.written = this.ended;
+    await work;
+  }
+
+  async #takeBack(generation: number): Promise<void> {
+    const taken = await this.#fence.takeBack(generation);
+    if (taken === undefined) return;
+    this.#blobs = undefined;
+    this.#again = true;
+    await this.savable.saved(0, taken);
+  }
+
   async #write(table: Unsaved, files: readonly Blob[]): Promise<void> {
     const from = this.#of.now();
-    const blobs = await this.#known();
-    await this.#saveBlobs(blobs, files, table.hosts);
+    const { generation = 0 } = table.state;
+    const blobs = await this.#known(generation);
+    await this.#saveBlobs(blobs, files, table.hosts, generation);
     this.#checkWanted();
-    this.#tables.push(await this.#of.store.saveTable(this.kernel, table));
+    const { key } = await this.#of.store.saveTable(this.kernel, table, generation);
+    this.#tables.push(key);
+    await this.#fence.check(generation);
     this.#checkWanted();
     await this.savable.saved(table.index);
     this.#failures = 0;
@@ -147,15 +191,41 @@ export class SavedKernel {
     this.#of.log.warn({ err: error, kernel }, 'the state of a kernel was not brought to the store');
   }
 
-  async #known(): Promise<Map<string, Kept>> {
+  /**
+   * What is there is a later generation's only where its newest table needs it: the rest may be on
+   * the way out still, by those who saved before.
+   */
+  async #known(generation: number): Promise<Map<string, Kept>> {
     if (this.#blobs !== undefined) return this.#blobs;
-    const { blobs, tables } = await this.#of.store.objects(this.kernel);
+    const { store } = this.#of;
+    const { blobs, tables, claims } = await store.objects(this.kernel);
+    const older = claims.filter((claim) => claim.generation <= generation);
+    const begun = await store.claims.begun(this.kernel, older);
+    const ours = counting(tables, begun);
+    const others = tables.filter((table) => !ours.includes(table));
+    const needed = begun === undefined ? undefined : await this.#needed(ours);
+    const known = new Map<string, Kept>();
+    this.#strays = [];
     const now = this.#of.now();
-    this.#tables = tables.map(({ key }) => key);
-    this.#blobs = new Map(
-      Array.from(blobs, ([hash, { bytes }]) => [hash, { bytes, unusedSince: now }]),
-    );
-    return this.#blobs;
+    for (const { key, hash, bytes } of blobs) {
+      const kept = { key, hash, bytes, unusedSince: now };
+      // Of two, the one with a generation of its own comes later.
+      const before = known.get(hash);
+      if (needed?.has(hash) === false) this.#strays.push(kept);
+      else known.set(hash, kept);
+      if (before !== undefined) this.#strays.push(before);
+    }
+    this.#before = needed ?? new Set();
+    this.#tables = [...others, ...ours].map(({ key }) => key);
+    this.#claims = older;
+    this.#blobs = known;
+    return known;
+  }
+
+  async #needed(tables: readonly StoredTable[]): Promise<ReadonlySet<string>> {
+    const newest = tables.at(-1);
+    const state = newest && (await this.#of.store.readTable(this.kernel, newest));
+    return new Set(filesOf(state?.units ?? []).map(({ hash }) => hash));
   }
 
   #checkWanted(): void {
@@ -167,6 +237,7 @@ export class SavedKernel {
     known: Map<string, Kept>,
     files: readonly Blob[],
     hosts: readonly string[],
+    generation: number,
   ): Promise<void> {
     const { store, blobs } = this.#of;
     const missing = files.filter(({ hash, bytes }) => known.get(hash)?.bytes !== bytes);
@@ -175,10 +246,13 @@ export class SavedKernel {
     await blobs.ensure(this.kernel, missing, hosts);
     for (const blob of missing) {
       this.#checkWanted();
-      const path = join(blobs.directory(this.kernel), blob.hash);
-      await store.saveBlob(this.kernel, blob, path);
-      known.set(blob.hash, { bytes: blob.bytes, unusedSince: 0 });
-      this.#bytes -= blob.bytes;
+      const { hash, bytes } = blob;
+      const path = join(blobs.directory(this.kernel), hash);
+      const apart = this.#strays.some((stray) => stray.hash === hash) ? generation : 0;
+      const key = await store.saveBlob(this.kernel, blob, path, apart);
+      this.#strays = this.#strays.filter((stray) => stray.key !== key);
+      known.set(hash, { key, hash, bytes, unusedSince: 0 });
+      this.#bytes -= bytes;
     }
     for (const { hash } of files) known.get(hash)!.unusedSince = 0;
   }
@@ -187,38 +261,43 @@ export class SavedKernel {
    * Removes what neither this table nor the one before needs: after a while, or at once when it
    * has become more than what is in use. Objects whose removal fails are tried again next time.
    */
-  async #collect(used: ReadonlySet<string>): Promise<void> {
+  async #collect(used: ReadonlySet<string>, { generation = 0 }: KernelLogState): Promise<void> {
     const { graceMs, garbageBytes } = this.#limits;
-    const known = await this.#known();
+    const known = await this.#known(generation);
     const now = this.#of.now();
     let live = 0;
     let garbage = 0;
-    const unused: [string, Kept][] = [];
-    for (const [hash, kept] of known) {
+    const unused: Kept[] = [];
+    for (const kept of known.values()) {
+      const { hash, bytes } = kept;
       if (used.has(hash)) {
-        live += kept.bytes;
+        live += bytes;
         continue;
       }
       if (kept.unusedSince === 0) kept.unusedSince = now;
       if (this.#before.has(hash)) continue;
-      garbage += kept.bytes;
-      unused.push([hash, kept]);
+      garbage += bytes;
+      unused.push(kept);
     }
+    for (const stray of this.#strays) garbage += stray.bytes;
+    unused.push(...this.#strays);
     this.#before = used;
-    unused.sort(([, a], [, b]) => a.unusedSince - b.unusedSince);
-    const gone: string[] = [];
-    for (const [hash, kept] of unused) {
+    unused.sort((a, b) => a.unusedSince - b.unusedSince);
+    const gone: Kept[] = [];
+    for (const kept of unused) {
       const old = now - kept.unusedSince > graceMs;
       if (!old && garbage <= Math.max(live, garbageBytes)) break;
       garbage -= kept.bytes;
-      gone.push(hash);
+      gone.push(kept);
     }
     const { store } = this.#of;
-    const tables = this.#tables.slice(0, -TABLES_KEPT);
-    await store.removeTables(tables);
+    await store.removeObjects(this.#tables.slice(0, -TABLES_KEPT));
     this.#tables = this.#tables.slice(-TABLES_KEPT);
-    await store.removeBlobs(this.kernel, gone);
-    for (const hash of gone) known.delete(hash);
+    await store.removeObjects(gone.map(({ key }) => key));
+    for (const kept of gone) if (known.get(kept.hash) === kept) known.delete(kept.hash);
+    this.#strays = this.#strays.filter((stray) => !gone.includes(stray));
+    await store.claims.forgetBefore(this.kernel, this.#claims, generation);
+    this.#claims = [];
   }
 }
 

@@ -19,8 +19,11 @@ export interface Savable {
   unsaved(): (SavedTable & { readonly hosts: readonly string[] }) | undefined;
   /** Whether the store has this change, as the log says. */
   isSaved(changedAt: number): boolean;
-  /** The table of this index and its blobs are in the store: tells the log. */
-  saved(index: number): Promise<void>;
+  /**
+   * The table of this index and its blobs are in the store: tells the log; and of a generation that
+   * was claimed.
+   */
+  saved(index: number, generation?: number): Promise<void>;
 }
 
 /** How far a kernel's state in the store is behind. */
@@ -94,6 +97,18 @@ export class Saver {
     }
     if (savable.isSaved(changedAt)) return;
     throw new NbosError('not-leader', `kernel ${kernel} is not led from here any more`);
+  }
+
+  /** The kernel's state is another all at once: it is saved as soon as may be. */
+  hurry(kernel: string, savable: Savable): void {
+    this.changed(kernel, savable);
+    this.#kernels.get(kernel)?.hurry(this.#of.now());
+  }
+
+  /** See SavedKernel.takeBack. */
+  async takeBack(kernel: string, savable: Savable, generation: number): Promise<void> {
+    this.changed(kernel, savable);
+    await this.#kernels.get(kernel)?.takeBack(generation);
   }
 
   /** Another member leads it now, or it is gone from here. */

@@ -179,6 +179,8 @@ export interface SavedEntry {
   v: 1;
   type: 'saved';
   index: number;
+  /** of the store, claimed by this group: what it saved before counts no more */
+  generation?: number;
 }
 
 /**

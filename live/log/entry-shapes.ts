@@ -126,7 +126,7 @@ const SHAPES: Readonly<Record<LogEntryType, Shape>> = {
     reason: (reason) => isText(reason) && Object.hasOwn(REASONS, reason),
     message: isText,
   },
-  saved: { index: isCount },
+  saved: { index: isCount, generation: optional(isCount) },
   reset: { epoch: isCount },
   annotate: {
     path: optional(isText),

@@ -72,6 +72,10 @@ export class KernelLog {
   saved = 0;
   /** index of the last entry that changed what the store is to have */
   changedAt = 0;
+  /** under which the store has it, see Claims */
+  generation = 0;
+  /** index of the last RESET, 0 for none */
+  resetAt = 0;
   /** how often a RESET has emptied the state: a process of an earlier life is useless */
   resets = 0;
   #stateSeq = -1;
@@ -119,8 +123,13 @@ export class KernelLog {
       case 'state':
         return done(this.#changeState(entry), { type: 'other' });
       case 'saved': {
-        const changed = entry.index > this.saved;
-        if (changed) this.saved = entry.index;
+        const claimed = (entry.generation ?? 0) > this.generation;
+        const changed = claimed || entry.index > this.saved;
+        this.saved = Math.max(this.saved, entry.index);
+        if (claimed) {
+          this.generation = entry.generation!;
+          this.changedAt = index;
+        }
         return done(changed, { type: 'other' });
       }
       case 'annotate': {
@@ -253,6 +262,7 @@ export class KernelLog {
     this.units.clear();
     this.revision++;
     this.changedAt = this.applied;
+    this.resetAt = this.applied;
     this.unreplicated = [];
     this.pinned = [];
     this.stateBytes = 0;
@@ -292,6 +302,8 @@ export class KernelLog {
       saved: this.saved,
       changedAt: this.changedAt,
       resets: this.resets,
+      ...(this.resetAt > 0 ? { resetAt: this.resetAt } : {}),
+      ...(this.generation > 0 ? { generation: this.generation } : {}),
       stateSeq: this.#stateSeq,
       open: [...this.open.values()].map(({ submit, start }) => ({ submit, start: start ?? null })),
       decided: this.decided,

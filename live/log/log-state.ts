@@ -21,6 +21,9 @@ export interface KernelLogState {
   saved: number;
   changedAt: number;
   resets: number;
+  /** 0 where it is not said */
+  resetAt?: number;
+  generation?: number;
   stateSeq: number;
   open: readonly { submit: SubmitEntry; start: StartEntry | null }[];
   decided: readonly DecidedCell[];
@@ -56,6 +59,8 @@ export function readState(value: unknown): KernelLogState {
   for (const name of COUNTS) if (!isCount(value[name])) throw corrupt(`${name} is no count`);
   for (const name of ['resets', 'stateBytes'])
     if (!isCount(value[name])) throw corrupt(`${name} is no count`);
+  for (const name of ['resetAt', 'generation'])
+    if (!isCount(value[name] ?? 0)) throw corrupt(`${name} is no count`);
   for (const name of ['lastOutput', 'stateSeq'])
     if (!Number.isSafeInteger(value[name])) throw corrupt(`${name} is no integer`);
   const { meta, open, decided, requests, units, unreplicated, pinned, stateBytes } = value;

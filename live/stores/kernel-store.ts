@@ -3,8 +3,8 @@ import type { Blob, Unit } from '../log/entries.ts';
 import type { KernelLogState } from '../log/log-state.ts';
 import { contentOfFile, PIECE_BYTES, Sum } from './checked-content.ts';
 import type { CheckedStore } from './checked-store.ts';
+import { type Begun, type Claim, Claims, claimsIn } from './claims.ts';
 import type { Seal } from './seal.ts';
-import type { ObjectInfo } from './store.ts';
 import { corrupt } from './store-errors.ts';
 
 /** A table of state as it was after one entry of the log: enough to go on from, with its blobs. */
@@ -14,60 +14,100 @@ export interface SavedTable {
   readonly state: KernelLogState;
 }
 
-/** What the store has of a kernel. */
-export interface SavedObjects {
-  /** by hash */
-  readonly blobs: Map<string, ObjectInfo>;
-  /** oldest first */
-  readonly tables: ObjectInfo[];
+/** A table of the store. */
+export interface StoredTable {
+  readonly key: string;
+  readonly index: number;
+  /** of the group that saved it, see Claims; 0 for the first */
+  readonly generation: number;
 }
 
-const TABLE = /^kernels\/[^/]+\/tables\/(\d{16})-([0-9a-f]{64})$/;
-const BLOB = /^kernels\/[^/]+\/blobs\/([0-9a-f]{64})$/;
+export interface StoredBlob {
+  readonly key: string;
+  readonly hash: string;
+  readonly bytes: number;
+}
+
+/** What the store has of a kernel. */
+export interface SavedObjects {
+  readonly blobs: readonly StoredBlob[];
+  /** oldest first */
+  readonly tables: readonly StoredTable[];
+  /** oldest first */
+  readonly claims: readonly Claim[];
+}
+
+const TABLE = /^kernels\/[^/]+\/tables\/(\d{16})-([0-9a-f]{64})(?:\.(\d{1,16}))?$/;
+const BLOB = /^kernels\/[^/]+\/blobs\/([0-9a-f]{64})(?:\.\d{1,16})?$/;
 
 /**
- * Kernels in a store: kernels/ID/blobs/SHA256 and kernels/ID/tables/INDEX-SHA256. Objects never
- * change and carry their checksum in their name; the newest table that is whole is the kernel.
+ * Kernels in a store: kernels/ID/blobs/SHA256, kernels/ID/tables/INDEX-SHA256 and, of kernels that
+ * began anew from it, kernels/ID/claims/ and names that end with their generation. Objects never
+ * change and carry their checksum in their name; the newest table that counts and is whole is the
+ * kernel.
  * @throws NbosError as CheckedStore
  */
 export class KernelStore {
+  readonly claims: Claims;
   readonly #store: CheckedStore;
   readonly #seal: Seal;
 
   constructor(store: CheckedStore, seal: Seal) {
     this.#store = store;
     this.#seal = seal;
+    this.claims = new Claims(store, seal);
   }
 
   get name(): string {
     return this.#store.name;
   }
 
-  /** `path`: its file, which nobody writes to any more. */
-  async saveBlob(kernel: string, { hash, bytes }: Blob, path: string): Promise<void> {
-    await this.#store.put(blobKey(kernel, hash), contentOfFile(path, bytes, hash));
+  /**
+   * `path`: its file, which nobody writes to any more. Returns its key, which is `apart` from the
+   * one that an older generation gave it, when that is not 0.
+   */
+  async saveBlob(
+    kernel: string,
+    { hash, bytes }: Blob,
+    path: string,
+    apart: number,
+  ): Promise<string> {
+    const key = named(blobKey(kernel, hash), apart);
+    await this.#store.put(key, contentOfFile(path, bytes, hash));
+    return key;
   }
 
   /** False when the store does not have it. */
-  readBlob(
+  async readBlob(
     kernel: string,
     { hash, bytes }: { hash: string; bytes: number },
     take: (piece: Uint8Array) => Promise<void>,
   ): Promise<boolean> {
-    return this.#store.read(blobKey(kernel, hash), { bytes, sha256: hash }, take);
+    const plain = blobKey(kernel, hash);
+    const expected = { bytes, sha256: hash };
+    if (await this.#store.read(plain, expected, take)) return true;
+    const all = await this.#store.list(`${folderOf(kernel)}/blobs/`);
+    for (const { key } of all)
+      if (key.startsWith(`${plain}.`) && (await this.#store.read(key, expected, take))) return true;
+    return false;
   }
 
   /** Saves a table whose blobs are saved; returns its key. */
-  async saveTable(kernel: string, { index, state }: SavedTable): Promise<string> {
+  async saveTable(
+    kernel: string,
+    { index, state }: SavedTable,
+    generation: number,
+  ): Promise<StoredTable> {
     const sum = new Sum();
     const pieces: Uint8Array[] = [];
-    for (const piece of this.#seal.close(sealName(kernel, index), linesOf(state))) {
+    for (const piece of this.#seal.close(sealName(kernel, index, generation), linesOf(state))) {
       sum.add(piece);
       pieces.push(piece);
       await new Promise(setImmediate);
     }
     const sha256 = sum.digest();
-    const key = `${folderOf(kernel)}/tables/${String(index).padStart(16, '0')}-${sha256}`;
+    const own = `${folderOf(kernel)}/tables/${String(index).padStart(16, '0')}-${sha256}`;
+    const key = named(own, generation);
     await this.#store.put(key, {
       bytes: sum.bytes,
       sha256,
@@ -75,20 +115,21 @@ export class KernelStore {
         yield* pieces;
       },
     });
-    return key;
+    return { key, index, generation };
   }
 
   /**
-   * The newest table that can be read; undefined when there is none at all. Rejects
+   * The newest table that counts and can be read; undefined when there is none at all. Rejects
    * `store-corrupt` when none of those that are there can be.
    */
-  async latestTable(kernel: string): Promise<SavedTable | undefined> {
-    const { tables } = await this.objects(kernel);
+  async latestTable(kernel: string): Promise<(SavedTable & { key: string }) | undefined> {
+    const { tables, claims } = await this.objects(kernel);
+    const begun = await this.claims.begun(kernel, claims);
     let last: unknown;
-    for (const { key } of tables.reverse())
+    for (const stored of counting(tables, begun).reverse())
       try {
-        const table = await this.#readTable(kernel, key);
-        if (table !== undefined) return table;
+        const state = await this.readTable(kernel, stored);
+        if (state !== undefined) return { key: stored.key, index: stored.index, state };
       } catch (error) {
         if (!(error instanceof NbosError) || error.code !== 'store-corrupt') throw error;
         last = error;
@@ -97,27 +138,33 @@ export class KernelStore {
     return undefined;
   }
 
-  async #readTable(kernel: string, key: string): Promise<SavedTable | undefined> {
-    const [, number = '', sha256 = ''] = TABLE.exec(key) ?? [];
-    const index = Number(number);
-    const sealed = await this.#store.readWhole(key, sha256);
+  /** Undefined when it is gone by now. */
+  async readTable(
+    kernel: string,
+    { key, index, generation }: StoredTable,
+  ): Promise<KernelLogState | undefined> {
+    const sealed = await this.#store.readWhole(key, TABLE.exec(key)?.[2] ?? '');
     if (sealed === undefined) return undefined;
-    const text = this.#seal.open(sealName(kernel, index), sealed);
+    const text = this.#seal.open(sealName(kernel, index, generation), sealed);
     if (text === undefined)
       throw corrupt(this.name, key, 'it was sealed by another system, or changed');
     const [head = '{}', ...units] = text.toString().trimEnd().split('\n');
-    const state = { ...JSON.parse(head), units: units.map((line) => JSON.parse(line) as Unit) };
-    return { index, state };
+    return { ...JSON.parse(head), units: units.map((line) => JSON.parse(line) as Unit) };
   }
 
   async objects(kernel: string): Promise<SavedObjects> {
-    const found: SavedObjects = { blobs: new Map(), tables: [] };
-    for (const info of await this.#store.list(`${folderOf(kernel)}/`)) {
-      const hash = BLOB.exec(info.key)?.[1];
-      if (hash !== undefined) found.blobs.set(hash, info);
-      else if (TABLE.test(info.key)) found.tables.push(info);
+    const objects = await this.#store.list(`${folderOf(kernel)}/`);
+    const blobs: StoredBlob[] = [];
+    const tables: StoredTable[] = [];
+    for (const { key, bytes } of objects) {
+      const hash = BLOB.exec(key)?.[1];
+      if (hash !== undefined) blobs.push({ key, hash, bytes });
+      const [, index, , generation] = TABLE.exec(key) ?? [];
+      if (index !== undefined)
+        tables.push({ key, index: Number(index), generation: Number(generation ?? 0) });
     }
-    return found;
+    tables.sort((a, b) => a.generation - b.generation || a.index - b.index);
+    return { blobs, tables, claims: claimsIn(objects) };
   }
 
   /** Kernels that it has anything of. */
@@ -126,11 +173,7 @@ export class KernelStore {
     return [...new Set(objects.map(({ key }) => key.split('/')[1]!))];
   }
 
-  async removeBlobs(kernel: string, hashes: readonly string[]): Promise<void> {
-    await this.#store.remove(hashes.map((hash) => blobKey(kernel, hash)));
-  }
-
-  async removeTables(keys: readonly string[]): Promise<void> {
+  async removeObjects(keys: readonly string[]): Promise<void> {
     await this.#store.remove(keys);
   }
 
@@ -160,8 +203,19 @@ function blobKey(kernel: string, hash: string): string {
 }
 
 /** A table is not taken for one of another kernel or another time. */
-function sealName(kernel: string, index: number): string {
-  return `${kernel}/${index}`;
+function sealName(kernel: string, index: number, generation: number): string {
+  return generation === 0 ? `${kernel}/${index}` : `${kernel}/${index}/${generation}`;
+}
+
+function named(key: string, generation: number): string {
+  return generation === 0 ? key : `${key}.${generation}`;
+}
+
+/** Of tables those that are the kernel's: its generation's, and the one that this began with. */
+export function counting(tables: readonly StoredTable[], begun: Begun | undefined): StoredTable[] {
+  if (begun === undefined) return tables.filter(({ generation }) => generation === 0);
+  const { generation, from } = begun;
+  return tables.filter((table) => table.generation === generation || table.key === from);
 }
 
 /** A line for all but the units, then one for each: none takes long to make. */

@@ -39,8 +39,8 @@ live('state is in the store soon, enough of it to go on from', async () => {
   const names = [...log.units.values()].flatMap((unit) => unit.names);
   for (const name of ['big', 'small']) assert.ok(names.includes(name), names.join());
   const { blobs } = await from.objects(id);
-  assert.ok(blobs.size > 0);
-  for (const [hash, { bytes }] of blobs)
+  assert.ok(blobs.length > 0);
+  for (const { hash, bytes } of blobs)
     assert.ok(await from.readBlob(id, { hash, bytes }, async () => undefined));
   const { stdout } = await system.nbos(['status']);
   assert.match(stdout, /saved/);

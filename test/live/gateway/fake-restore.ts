@@ -19,7 +19,9 @@ export async function groupFrom(
     },
   } as unknown as LogStore;
   const source = { name: 'shelf:', latestTable };
-  const begun = await restoreGroup(logs, source, async () => undefined, host, request);
+  const nothing = async (): Promise<void> => undefined;
+  const ground = { host, logs, fetch: nothing, clear: nothing };
+  const begun = await restoreGroup(ground, source, request);
   const { index, data } = made!.snapshot!;
   const { state } = JSON.parse(String(data)) as { state: unknown };
   const group = newGroup(KernelLog.from(state), index);

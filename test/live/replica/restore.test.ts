@@ -2,7 +2,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { NbosError } from '../../../core/errors.ts';
 import type { KernelReplica } from '../../../live/agent/replica.ts';
-import { restoreGroup } from '../../../live/agent/restore-group.ts';
+import { type Ground, restoreGroup } from '../../../live/agent/restore-group.ts';
 import type { Blob, LogEntry } from '../../../live/log/entries.ts';
 import type { SavedTable } from '../../../live/stores/kernel-store.ts';
 import type { Beginning, Begun } from '../../../live/wire/messages.ts';
@@ -38,10 +38,8 @@ async function restored(
   const begun = await inTime(
     world,
     restoreGroup(
-      host!.store.forLife(),
+      groundOf(host!, async (files) => void fetched.push(...files)),
       { name: 'shelf:', latestTable: async () => table },
-      async (files) => void fetched.push(...files),
-      'h2',
       { ...LATER, ...how },
     ),
   );
@@ -50,6 +48,10 @@ async function restored(
   const ready = (): boolean => host!.replica!.position().process === 'ready';
   assert.ok(await world.run(5_000, ready), 'it is ready');
   return { host: host!, begun, fetched };
+}
+
+function groundOf({ name, store }: Host, fetch: Ground['fetch']): Ground {
+  return { host: name, logs: store.forLife(), fetch, clear: async () => undefined };
 }
 
 async function inTime<T>(world: World, work: Promise<T>): Promise<T> {
@@ -138,10 +140,8 @@ test('files that do not come leave the host as it was', async () => {
   second!.leave();
   const logs = second!.store.forLife();
   const refused = await restoreGroup(
-    logs,
+    groundOf(second!, () => Promise.reject(new NbosError('store-corrupt', 'a blob was changed'))),
     { name: 'shelf:', latestTable: async () => table },
-    () => Promise.reject(new NbosError('store-corrupt', 'a blob was changed')),
-    'h2',
     LATER,
   ).catch(({ code }) => code);
   assert.is(refused, 'store-corrupt');

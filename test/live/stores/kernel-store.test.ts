@@ -41,7 +41,7 @@ test('a table comes back as the state that it was, of any size', async () => {
     const { raw, store } = make();
     const units = Array.from({ length: count }, (_, at) => unit(`u${at}`, 'x'.repeat(at * 20)));
     const state = logOf(units).state();
-    await store.saveTable(K, { index: 2, state });
+    await store.saveTable(K, { index: 2, state }, 0);
     const back = await store.latestTable(K);
     assert.is(back?.index, 2);
     assert.equal(KernelLog.from(back?.state).state(), state);
@@ -53,8 +53,9 @@ test('a table comes back as the state that it was, of any size', async () => {
 
 test('the newest whole table counts; one that was tampered with is passed over', async () => {
   const { raw, store } = make();
-  await store.saveTable(K, { index: 9, state: logOf([unit('a', 'old')]).state() });
-  const key = await store.saveTable(K, { index: 10, state: logOf([unit('a', 'new')]).state() });
+  await store.saveTable(K, { index: 9, state: logOf([unit('a', 'old')]).state() }, 0);
+  const newer = { index: 10, state: logOf([unit('a', 'new')]).state() };
+  const { key } = await store.saveTable(K, newer, 0);
   assert.is((await store.latestTable(K))?.index, 10);
   raw.objects.get(key)!.data[60]! ^= 1;
   assert.is((await store.latestTable(K))?.index, 9);
@@ -71,7 +72,7 @@ test('the newest whole table counts; one that was tampered with is passed over',
 
 test('a table of another kernel, another time or another system is not taken', async () => {
   const { raw, store } = make();
-  const key = await store.saveTable(K, { index: 3, state: logOf([]).state() });
+  const { key } = await store.saveTable(K, { index: 3, state: logOf([]).state() }, 0);
   const object = raw.objects.get(key)!;
   const moved = { ...object, data: Buffer.from(object.data) };
   raw.objects.set(key.replace('kernels/k1', 'kernels/k2'), moved);
