@@ -16,7 +16,7 @@ function start(hosts: number): void {
     policyName: 'notebookos',
     version: '1.2.3',
     url: () => 'http://here',
-    drainMs: 200,
+    drainMs: 30_000,
     journal: async function* () {},
   });
 }
@@ -149,11 +149,12 @@ test('cells: what they were, with their source', async () => {
 test('a drain waits for what runs, and refuses what is new', async () => {
   const kernel = await create(kit);
   const client = new Client('s').attach(kit.brain, kernel);
-  const running = client.run('slow 50');
+  const running = client.run('hang');
   await until(() => kit.brain.table.get(kernel)!.running !== undefined, 'it runs');
   const drained = admin.drain();
   assert.ok(admin.health().draining);
   assert.is((await client.reply(client.run('print 1')))['ename'], 'CellRejected');
+  kit.agents.end(kernel);
   assert.is((await drained).running, 0);
   assert.is((await client.reply(running))['status'], 'ok');
   const refused = await create(kit).catch((error: Error) => error);

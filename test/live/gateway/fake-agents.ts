@@ -24,8 +24,8 @@ const GPUS = 2;
 
 /**
  * Agents in memory: one true log for each kernel, hosts that can be cut off, and kernels that know
- * a few words: `print N` says N lines, `fail` raises, `hang` waits for an interrupt, `slow MS` takes
- * that long. `runs` counts how often each cell's code ran.
+ * a few words: `print N` says N lines, `fail` raises, `hang` waits for an interrupt or `end`, `slow MS`
+ * takes that long. `runs` counts how often each cell's code ran.
  */
 export class FakeAgents implements Agents {
   readonly hosts: readonly string[];
@@ -290,6 +290,11 @@ export class FakeAgents implements Agents {
     const start = group.run?.start;
     if (start !== undefined) this.#abort(kernel, start, reason);
     setTimeout(() => this.#started(kernel, executor), 30);
+  }
+
+  /** The cell that runs ends well. */
+  end(kernel: string): void {
+    this.groups.get(kernel)!.run!.end(false);
   }
 
   #run(kernel: string, group: FakeGroup, start: StartEntry): void {

@@ -2,6 +2,7 @@ import { connect, type Socket } from 'node:net';
 import fc from 'fast-check';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { eventually } from '../wire/eventually.ts';
 import { fetched, type Served, served } from './http-server.ts';
 
 const seed = Number(process.env['NBOS_SEED'] ?? 11);
@@ -106,9 +107,7 @@ test('no bytes after the upgrade harm anyone else', async () => {
     },
   );
   await fc.assert(check, runs(200));
-  const until = Date.now() + 5_000;
-  while (http.service.of(kernel).clients.size > 0 && Date.now() < until)
-    await new Promise((resolve) => setTimeout(resolve, 10));
+  await eventually(() => http.service.of(kernel).clients.size === 0).catch(() => undefined);
   assert.is(http.service.of(kernel).clients.size, 0, repeat);
   assert.is((await http.ask('/api')).status, 200);
 });

@@ -31,7 +31,10 @@ function program(lines: string): string {
   return path;
 }
 
-function command(path: string, more: { log?: string[]; runMs?: number } = {}): HostCommand {
+function command(
+  path: string,
+  more: { log?: string[]; runMs?: number; hosts?: KnownHosts } = {},
+): HostCommand {
   const log = pino({ level: 'info' }, { write: (line: string) => void more.log?.push(line) });
   const outer = {
     PATH: process.env['PATH'],
@@ -39,7 +42,8 @@ function command(path: string, more: { log?: string[]; runMs?: number } = {}): H
     AWS_SECRET_ACCESS_KEY: 'secret',
     NBOS_PROVISION_ZONE: 'a',
   };
-  return new HostCommand({ path, hosts: HOSTS, log, outer, runMs: more.runMs ?? 5_000 });
+  const { hosts = HOSTS, runMs = 60_000 } = more;
+  return new HostCommand({ path, hosts, log, outer, runMs });
 }
 
 function said(): string {
@@ -59,11 +63,11 @@ async function refused(promise: Promise<unknown>): Promise<string> {
 test('its words are up HOST and down HOST; it sees what it may, and its output is logged', async () => {
   const log: string[] = [];
   const own = command(program('echo "$@" >> said; env >> said; echo "bringing $2"'), { log });
-  const enabled = own.enable(AbortSignal.timeout(5_000));
+  const enabled = own.enable(AbortSignal.timeout(60_000));
   await until(() => log.some((line) => line.includes('bringing h1')), 'its output is logged');
   heard.add('h1');
   assert.equal(await enabled, { host: 'h1' });
-  await own.disable('h1', AbortSignal.timeout(5_000));
+  await own.disable('h1', AbortSignal.timeout(60_000));
   const lines = said().split('\n');
   assert.ok(lines.includes('up h1'));
   assert.ok(lines.includes('down h1'));
@@ -73,7 +77,7 @@ test('its words are up HOST and down HOST; it sees what it may, and its output i
 
 test('two hosts at a time are two; then there is none left', async () => {
   const own = command(program('exit 0'));
-  const limit = AbortSignal.timeout(300);
+  const limit = AbortSignal.timeout(60_000);
   const both = [own.enable(limit), own.enable(limit)];
   assert.match(await refused(own.enable(limit)), 'no host is left to be brought up');
   heard.add('h1').add('h2');
@@ -82,11 +86,11 @@ test('two hosts at a time are two; then there is none left', async () => {
 
 test('a run that fails says how it ended', async () => {
   const own = command(program('echo no quota >&2; exit 3'));
-  assert.match(await refused(own.enable(AbortSignal.timeout(5_000))), 'up h1 ended: exit 3');
+  assert.match(await refused(own.enable(AbortSignal.timeout(60_000))), 'up h1 ended: exit 3');
 });
 
 test('a run that hangs is ended with all that it started', async () => {
-  const own = command(program('sleep 60 & echo $! > child; wait'), { runMs: 300 });
+  const own = command(program('sleep 60 & echo $! > child; wait'), { runMs: 2_000 });
   assert.match(await refused(own.enable(AbortSignal.timeout(60_000))), 'has not ended within');
   const child = Number(readFileSync(join(folder, 'child'), 'utf8'));
   await until(() => !isRunning(child), 'the child has ended');
@@ -101,8 +105,14 @@ function isRunning(pid: number): boolean {
 }
 
 test('a host whose agent stays silent is given back', async () => {
-  const own = command(program('echo "$@" >> said'));
-  assert.match(await refused(own.enable(AbortSignal.timeout(300))), 'no agent of h1 has joined');
+  // Its time is over when the program has ended and its agent is looked for.
+  const time = new AbortController();
+  const isHeard = (): boolean => {
+    time.abort();
+    return false;
+  };
+  const own = command(program('echo "$@" >> said'), { hosts: { ...HOSTS, isHeard } });
+  assert.match(await refused(own.enable(time.signal)), 'no agent of h1 has joined');
   assert.is(said(), 'up h1\ndown h1\n');
 });
 
@@ -135,11 +145,11 @@ esac`);
       hosts: 3,
       connected: [],
       config: {
-        ...{ minHosts: 1, bufferHosts: 0, scaleIntervalMs: 40, scaleInHoldMs: 100, replicas: 1 },
+        ...{ minHosts: 1, bufferHosts: 0, scaleIntervalMs: 40, scaleInHoldMs: 400, replicas: 1 },
         gpusPerHost: 2,
       },
       limits: { backoffMs: 50, recoveryMs: 30 },
-      provisioner: (hosts) => new HostCommand({ path, hosts, log, outer: {}, runMs: 5_000 }),
+      provisioner: (hosts) => new HostCommand({ path, hosts, log, outer: {}, runMs: 60_000 }),
     });
     const { state } = kit.brain.loop.core;
     await until(() => state.up.length === 1, 'the first is up after one failure');

@@ -35,6 +35,8 @@ export class FakeKernels implements KernelService {
   readonly calls: string[] = [];
   folder = '';
   createMs = 0;
+  /** how many are being made */
+  creating = 0;
 
   async specs() {
     const spec = { argv: ['python3'], display_name: 'Python 3', language: 'python', env: {} };
@@ -46,7 +48,9 @@ export class FakeKernels implements KernelService {
 
   async create({ spec, user, env, path, name, type, id }: CreateKernel): Promise<KernelModel> {
     if (spec !== 'python3') throw new NbosError('spec-unknown', `no kernelspec ${spec}`);
+    this.creating++;
     if (this.createMs > 0) await new Promise((resolve) => setTimeout(resolve, this.createMs));
+    this.creating--;
     const model: KernelModel = {
       id: randomUUID(),
       name: spec,

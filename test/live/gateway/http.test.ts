@@ -1,6 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { pathSecret } from '../../../live/gateway/users.ts';
+import { eventually } from '../wire/eventually.ts';
 import { fetched, type Served, served } from './http-server.ts';
 
 let http: Served;
@@ -283,7 +284,7 @@ test('faults are for a gateway that enables them', async () => {
 });
 
 test('a gateway that has just started makes its clients wait, not believe kernels gone', async () => {
-  const other = await served({ limits: { readyWaitMs: 300 } });
+  const other = await served({ limits: { readyWaitMs: 60_000 } });
   const { id } = await (await other.ask('/api/kernels', { method: 'POST' })).json();
   other.admin.state = { ready: false, draining: false, reason: 'kernels are being reported' };
   const waiting = other.ask(`/api/kernels/${id}`);
@@ -291,8 +292,13 @@ test('a gateway that has just started makes its clients wait, not believe kernel
     other.admin.state = { ready: true, draining: false, reason: '' };
   }, 60);
   assert.is((await waiting).status, 200);
+  await other.stop();
+});
+
+test('when its agents stay silent for long, they are told to come again', async () => {
+  const other = await served({ limits: { readyWaitMs: 100 } });
   other.admin.state = { ready: false, draining: false, reason: 'kernels are being reported' };
-  const late = await other.ask(`/api/kernels/${id}`);
+  const late = await other.ask('/api/kernels/some');
   assert.is(late.status, 503);
   assert.is(late.headers.get('retry-after'), '1');
   assert.is((await late.json()).message, 'kernels are being reported');
@@ -311,7 +317,7 @@ test('a closing server lets running requests finish', async () => {
   const other = await served();
   other.service.createMs = 150;
   const running = other.ask('/api/kernels', { method: 'POST' });
-  await new Promise((resolve) => setTimeout(resolve, 50));
+  await eventually(() => other.service.creating === 1);
   const closing = other.server.close(true);
   assert.is((await running).status, 201);
   await closing;

@@ -46,12 +46,13 @@ test('a burst brings hosts into use; when it is quiet they are emptied and put b
   await until(() => up().length === 3, 'three replicas need three hosts');
   const clients = kernels.map((kernel, at) => new Client(`s${at}`).attach(kit.brain, kernel));
   const need = { nbos: { gpus: 2 } };
-  const cells = clients.map((client) => client.run('slow 400', need));
+  const cells = clients.map((client) => client.run('hang', need));
   // Three hosts serve the three at once; two more kernels need another host.
   const more = [await create(kit), await create(kit)];
   const late = more.map((kernel, at) => new Client(`t${at}`).attach(kit.brain, kernel));
-  const lateCells = late.map((client) => client.run('slow 100', need));
+  const lateCells = late.map((client) => client.run('print 1', need));
   await until(() => up().length === 4, 'the fourth comes');
+  for (const kernel of kernels) kit.agents.end(kernel);
   for (const [at, client] of clients.entries())
     assert.is((await client.reply(cells[at]!))['status'], 'ok');
   for (const [at, client] of late.entries())
@@ -72,7 +73,7 @@ test('a host that an operator drains is emptied once its cell has ended', async 
   const kernel = await create(kit);
   const client = new Client('s').attach(kit.brain, kernel);
   await client.reply(client.run('print 1'));
-  const cell = client.run('slow 300');
+  const cell = client.run('hang');
   const live = kit.brain.table.get(kernel)!;
   await until(() => live.running !== undefined, 'it runs');
   const host = kit.brain.hosts.get(live.members.get(live.running!.executor)!.host)!;
@@ -80,6 +81,7 @@ test('a host that an operator drains is emptied once its cell has ended', async 
   const other = await create(kit, { KERNEL_GPUS: '0' });
   assert.not.ok(placesOf(other).includes(host.id), 'it takes nothing new');
   assert.ok(placesOf(kernel).includes(host.id), 'the running cell stays');
+  kit.agents.end(kernel);
   assert.is((await client.reply(cell))['status'], 'ok');
   await until(() => host.number === -1, 'it is out of service');
   assert.not.ok(placesOf(kernel).includes(host.id));
@@ -143,7 +145,7 @@ test('a drain goes on after a restart of the gateway', async () => {
   start();
   const kernel = await create(kit);
   const client = new Client('s').attach(kit.brain, kernel);
-  client.run('slow 300');
+  client.run('hang');
   const live = kit.brain.table.get(kernel)!;
   await until(() => live.running !== undefined, 'it runs');
   const id = live.members.get(live.running!.executor)!.host;
@@ -153,6 +155,7 @@ test('a drain goes on after a restart of the gateway', async () => {
   kit.agents.connect(kit.brain);
   await kit.brain.recovery.done;
   assert.ok(kit.brain.hosts.isUp(id), 'it has a cell');
+  kit.agents.end(kernel);
   await until(() => !kit.brain.hosts.isUp(id), 'it is emptied');
   assert.not.ok(placesOf(kernel).includes(id));
   const again = new Client('t').attach(kit.brain, kernel);

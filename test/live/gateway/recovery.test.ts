@@ -43,13 +43,14 @@ test('kernels are known again, idle, with their names', async () => {
 test('mid-cell with 20 cells behind it: no line and no cell is lost, none runs twice', async () => {
   const kernel = await create(kit);
   const client = new Client('s').attach(kit.brain, kernel);
-  const running = client.run('print 5\nslow 120');
+  const running = client.run('hang');
   const queued = Array.from({ length: 20 }, () => client.run('print 2'));
   await until(() => client.of(running, 'execute_input').length === 1, 'it runs');
   await until(() => kit.agents.groups.get(kernel)!.log.open.size === 21, 'all are accepted');
   await restart();
   const again = new Client('s').attach(kit.brain, kernel);
   assert.is(again.received[0]?.content['execution_state'], 'busy');
+  kit.agents.end(kernel);
   assert.is((await again.reply(running))['status'], 'ok');
   for (const [index, id] of queued.entries()) {
     assert.is((await again.reply(id))['execution_count'], index + 2);
@@ -63,10 +64,11 @@ test('a reloaded page gets all lines of the running cell and the reply', async (
   const client = new Client('s').attach(kit.brain, kernel);
   const id = client.run('slow 100\nprint 3');
   await client.reply(id);
-  const running = client.run('slow 100');
+  const running = client.run('hang');
   await until(() => kit.brain.table.get(kernel)!.running !== undefined, 'it runs');
   client.attachment!.detach();
   const page = new Client('other').attach(kit.brain, kernel);
+  kit.agents.end(kernel);
   await page.reply(running);
   assert.is(page.of(running, 'execute_input').length, 1);
   assert.is(page.of(id, 'execute_input').length, 0);
@@ -75,9 +77,10 @@ test('a reloaded page gets all lines of the running cell and the reply', async (
 test('a client that reconnects gets what it missed, once', async () => {
   const kernel = await create(kit);
   const client = new Client('s').attach(kit.brain, kernel);
-  const id = client.run('slow 50');
+  const id = client.run('hang');
   await until(() => client.of(id, 'execute_input').length === 1, 'it runs');
   client.attachment!.detach();
+  kit.agents.end(kernel);
   await until(() => kit.brain.table.get(kernel)!.cells.size === 0, 'it ended');
   const again = new Client('s').attach(kit.brain, kernel);
   const types = again.received.map(({ type }) => type);
@@ -87,12 +90,13 @@ test('a client that reconnects gets what it missed, once', async () => {
 test('lines before the restart are not sent twice, replies in between are', async () => {
   const kernel = await create(kit);
   const client = new Client('s').attach(kit.brain, kernel);
-  const id = client.run('slow 60');
+  const id = client.run('hang');
   await until(() => client.of(id, 'execute_input').length === 1, 'it runs');
   const { seen } = kit.agents.groups.get(kernel)!;
   await until(() => [...seen.values()].includes(1), 'the agent knows what was seen');
   kit.brain.close();
-  await until(() => kit.agents.groups.get(kernel)!.log.open.size === 0, 'it ended meanwhile');
+  kit.agents.end(kernel);
+  assert.is(kit.agents.groups.get(kernel)!.log.open.size, 0, 'it ended meanwhile');
   kit.brain = newBrain(kit.agents);
   kit.agents.connect(kit.brain);
   await kit.brain.recovery.done;

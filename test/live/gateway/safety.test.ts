@@ -101,15 +101,17 @@ test('cells that the scheduler rejects at once are answered and are not left ope
 test('a cell that ends while hosts are still waited for is answered', async () => {
   const kernel = await create(kit);
   const client = new Client('s').attach(kit.brain, kernel);
-  const id = client.run('slow 100');
+  const id = client.run('hang');
   await until(() => kit.brain.table.get(kernel)!.running !== undefined, 'it runs');
   const behind = client.run('print 1');
   await until(() => kit.agents.groups.get(kernel)!.log.open.size === 2, 'both are accepted');
   const live = kit.brain.table.get(kernel)!;
   const idle = kit.agents.hosts.find((host) => host !== live.members.get(live.executor)!.host)!;
   kit.agents.kill(idle);
-  // Its lease and the wait for its hello are longer than the cell.
-  await restart(kit.agents.hosts.filter((host) => host !== idle));
+  // It is waited for, and meanwhile the cell ends.
+  const restarted = restart(kit.agents.hosts.filter((host) => host !== idle));
+  setImmediate(() => kit.agents.end(kernel));
+  await restarted;
   assert.is(kit.agents.groups.get(kernel)!.log.open.size, 1);
   const later = new Client('s').attach(kit.brain, kernel);
   assert.is((await later.reply(id))['status'], 'ok');
@@ -150,7 +152,7 @@ test('a START of a dead gateway that wins late is the one that counts', async ()
   const client = new Client('s').attach(kit.brain, kernel);
   await client.reply(client.run('print 1'));
   const held = new Held(kit.agents, ({ entries }) => entries.some(({ type }) => type === 'start'));
-  const id = client.run('slow 80');
+  const id = client.run('hang');
   await until(() => held.batches.length > 0, 'it is proposed');
   held.end();
   // Its SUBMIT alone is known to the next one.
@@ -165,6 +167,7 @@ test('a START of a dead gateway that wins late is the one that counts', async ()
   next.commit();
   await pause(30);
   assert.ok(kit.brain.table.get(kernel)!.running, 'it is known to run');
+  kit.agents.end(kernel);
   assert.is((await page.reply(id))['status'], 'ok');
   assert.is(page.of(id, 'execute_reply').length, 1);
   assert.equal([...kit.agents.runs.values()], [1, 1]);
