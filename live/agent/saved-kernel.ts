@@ -51,6 +51,8 @@ export class SavedKernel {
   #since = 0;
   #bytes = 0;
   #running = false;
+  /** what it runs for is not saved yet */
+  #writing = false;
   /** another change came while it ran */
   #again = false;
   #notBefore = 0;
@@ -78,7 +80,7 @@ export class SavedKernel {
   }
 
   get standing(): Standing {
-    const saved = this.#dueAt === undefined && !this.#running;
+    const saved = this.#dueAt === undefined && !this.#writing && !this.#again;
     return { saved, since: saved ? 0 : this.#since, bytes: saved ? 0 : this.#bytes };
   }
 
@@ -118,6 +120,7 @@ export class SavedKernel {
       return this.written;
     }
     this.#running = true;
+    this.#writing = true;
     this.#again = false;
     const files = filesOf(table.state.units);
     this.pinned = new Set(files.map(({ hash }) => hash));
@@ -163,6 +166,7 @@ export class SavedKernel {
     await this.#fence.check(generation);
     this.#checkWanted();
     await this.savable.saved(table.index);
+    this.#writing = false;
     this.#failures = 0;
     const now = this.#of.now();
     this.#notBefore = now + (now - from) * this.#limits.restRatio;
@@ -170,9 +174,12 @@ export class SavedKernel {
 
   #rest(): void {
     this.#running = false;
+    this.#writing = false;
     this.pinned = new Set();
     this.#bytes = 0;
-    if (this.#again) this.due(this.#of.now());
+    if (!this.#again) return;
+    this.#again = false;
+    this.due(this.#of.now());
   }
 
   failed(error: unknown, now: number): void {

@@ -86,7 +86,7 @@ export class Saver {
    * Resolves once the log says that this change is in the store; rejects as the store says.
    */
   async save(kernel: string, savable: Savable, changedAt: number): Promise<void> {
-    this.changed(kernel, savable);
+    if (this.#kernels.get(kernel)?.savable !== savable) this.changed(kernel, savable);
     for (let turn = 0; turn < MOST_JOINED && !this.#closed; turn++) {
       if (savable.isSaved(changedAt)) return;
       const saving = this.#kernels.get(kernel);

@@ -6,6 +6,7 @@ import {
   type ReplicaDevices,
   type ReplicaLimits,
 } from '../../../live/agent/replica-options.ts';
+import type { Saver } from '../../../live/agent/saver.ts';
 import type { KernelMeta, LogEntry, SubmitEntry } from '../../../live/log/entries.ts';
 import type { MemberHistory } from '../../../live/log/history-check.ts';
 import type { AgentNotice, MemberAddress } from '../../../live/wire/messages.ts';
@@ -141,6 +142,8 @@ export class Host {
   replica: Replica | undefined;
   python: FakePython | undefined;
   pythonOf: PythonOf;
+  meta: KernelMeta = META;
+  saver: Saver | undefined;
   /** devices of this host that are held */
   readonly held = new Map<number, readonly number[]>();
   busy = false;
@@ -178,7 +181,8 @@ export class Host {
 
   async start(joins = false, members: readonly MemberAddress[] = this.#first()): Promise<void> {
     const options = this.#options();
-    this.replica = await startReplica(options, { meta: META, member: this.member, members, joins });
+    const { meta, member } = this;
+    this.replica = await startReplica(options, { meta, member, members, joins });
     this.#live();
   }
 
@@ -221,7 +225,10 @@ export class Host {
       call();
       world.after(ms, () => every(ms, call));
     };
-    every(TICK_MS, () => this.replica?.tick());
+    every(TICK_MS, () => {
+      this.replica?.tick();
+      this.saver?.tick();
+    });
     every(BEAT_MS, () => {
       for (const { name } of world.hosts)
         if (name !== this.name)
@@ -257,6 +264,7 @@ export class Host {
       random: world.random,
       now: () => world.now,
       limits: world.limits,
+      saver: this.saver,
     };
   }
 }
