@@ -296,7 +296,7 @@ class RunningAgent implements Agent {
   #beat(): void {
     const positions = this.#replicas?.positions() ?? [];
     this.#link?.tell({ t: 'agent-beat', at: performance.now(), positions });
-    if (!this.#isFullByFault) this.#restarts?.look();
+    if (!this.#isFullByFault) void this.#restarts?.look();
     this.#watchHosts();
     this.#watchLoop();
   }

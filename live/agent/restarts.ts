@@ -20,7 +20,7 @@ export class Restarts {
   /** undefined while none has stopped */
   #dueAt: number | undefined;
   #triedAt = Number.NEGATIVE_INFINITY;
-  #busy = false;
+  #trying: Promise<void> | undefined;
 
   constructor(replicas: Stopped, folder: string, log: Logger, now = () => performance.now()) {
     this.#replicas = replicas;
@@ -29,9 +29,12 @@ export class Restarts {
     this.#now = now;
   }
 
-  /** Called again and again; cheap while nothing has stopped. */
-  look(): void {
-    if (this.#busy) return;
+  /**
+   * Called again and again; cheap while nothing has stopped. Resolves, and never rejects, when the
+   * try that is under way has ended.
+   */
+  async look(): Promise<void> {
+    if (this.#trying !== undefined) return this.#trying;
     const now = this.#now();
     if (this.#replicas.stopped === 0) {
       this.#dueAt = undefined;
@@ -40,12 +43,12 @@ export class Restarts {
     }
     this.#dueAt ??= now + this.#waitMs;
     if (now < this.#dueAt) return;
-    this.#busy = true;
-    void this.#try()
+    this.#trying = this.#try()
       .catch((error) => this.#log.warn({ err: error }, 'replicas that stopped do not go on'))
       .finally(() => {
-        this.#busy = false;
+        this.#trying = undefined;
       });
+    return this.#trying;
   }
 
   async #try(): Promise<void> {

@@ -171,6 +171,8 @@ export class PaperSystem {
   readonly folder: string;
   readonly hellos: AgentHello[] = [];
   readonly notices: { host: string; notice: AgentNotice; frames: readonly Buffer[] }[] = [];
+  /** lines of the agents' logs */
+  readonly said: string[] = [];
   links: AgentLinks | undefined;
   endpoint = 'tcp://127.0.0.1:0';
   readonly #agents = new Set<Agent>();
@@ -227,8 +229,8 @@ export class PaperSystem {
         replicas.set(parts.kernel, replica);
         return replica;
       },
-      log,
-      limits: { beatMs: 50, hostGoneMs: 300, ...limits },
+      log: pino({ level: 'info' }, { write: (line: string) => void this.said.push(line) }),
+      limits: { beatMs: 50, hostGoneMs: 600, ...limits },
     });
     this.#agents.add(agent);
     return { agent, replicas, runtimes };

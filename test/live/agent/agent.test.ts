@@ -163,7 +163,9 @@ test('what is told without a gateway follows the next hello; outputs are asked f
   await ask(start(K1));
   const { tell } = one.replicas.get(K1)!.parts;
   system.links!.close();
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await eventually(() =>
+    system.said.some((line) => line.includes('the link to the gateway is lost')),
+  );
   const message = { kernel: K1, member: 1 };
   tell({ t: 'output', ...message, seq: 1, after: 0, cell: 1, attempt: 1 });
   tell({ t: 'process-died', ...message, exit: 'first' });
