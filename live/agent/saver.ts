@@ -72,6 +72,11 @@ export class Saver {
     return this.#of.store.name;
   }
 
+  /** Whether anything is on its way to the store. */
+  get isBusy(): boolean {
+    return this.#running > 0;
+  }
+
   /** Something of the kernel is to be saved, soon; also when this member has come to lead it. */
   changed(kernel: string, savable: Savable): void {
     if (this.#closed) return;

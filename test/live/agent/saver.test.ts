@@ -13,6 +13,7 @@ import { CheckedStore } from '../../../live/stores/checked-store.ts';
 import { KernelStore } from '../../../live/stores/kernel-store.ts';
 import { Seal } from '../../../live/stores/seal.ts';
 import { ShakyStore } from '../stores/shaky-store.ts';
+import { eventually } from '../wire/eventually.ts';
 import { metaOf } from './agent-parts.ts';
 
 const root = await mkdtemp(join(tmpdir(), 'nbos-saver-'));
@@ -73,8 +74,8 @@ class SaverWorld {
   readonly said: string[] = [];
   now = 1;
 
-  constructor() {
-    const checked = new CheckedStore(this.raw, { tries: 1, stallMs: 50 });
+  constructor(stallMs = 60_000) {
+    const checked = new CheckedStore(this.raw, { tries: 1, stallMs });
     this.store = new KernelStore(checked, new Seal(randomBytes(32)));
     const blobs: Partial<Blobs> = {
       directory: (kernel) => join(root, kernel),
@@ -88,13 +89,17 @@ class SaverWorld {
     });
   }
 
-  /** Lets so many ms pass. */
+  /** Lets so many ms pass; what is under way takes no time. */
   async run(ms: number): Promise<void> {
     const step = ms > 5_000 ? 400 : 50;
     for (const end = this.now + ms; this.now < end; this.now += step) {
       this.saver.tick();
-      for (let turn = 0; turn < 4; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
+      await this.settled();
     }
+  }
+
+  settled(): Promise<void> {
+    return eventually(() => !this.saver.isBusy);
   }
 }
 
@@ -162,12 +167,11 @@ test('an outage is told once, tried ever more rarely, and made up for', async ()
 
 test('credentials that have expired and a full store are outages too; silence is', async () => {
   for (const trouble of ['denied', 'full', 'silence'] as const) {
-    const world = new SaverWorld();
+    const world = new SaverWorld(trouble === 'silence' ? 200 : undefined);
     const kernel = new Kernel(world, `t-${trouble}`);
     world.raw.trouble = trouble;
     await kernel.change('x', 70_000);
     await world.run(3_000);
-    await new Promise((resolve) => setTimeout(resolve, 100));
     assert.is(world.said.length, 1, `${trouble}: ${world.said}`);
     world.raw.trouble = '';
     await world.run(70_000);
@@ -199,14 +203,14 @@ test('old objects go: at once when they are many, else after a while; the newest
 });
 
 test('files that are being saved are pinned, and only then', async () => {
-  const world = new SaverWorld();
+  const world = new SaverWorld(50);
   const kernel = new Kernel(world, 'pins');
   const blob = await kernel.change('x', 70_000);
   world.raw.trouble = 'silence';
   world.now += 600;
   world.saver.tick();
   assert.ok(world.saver.pinned('pins').has(blob.hash));
-  await new Promise((resolve) => setTimeout(resolve, 150));
+  await world.settled();
   assert.is(world.saver.pinned('pins').size, 0);
 });
 

@@ -7,13 +7,13 @@ import { openStore } from '../../../live/stores/open-store.ts';
 import { rejects, storeContract } from './contract.ts';
 import { ShakyStore } from './shaky-store.ts';
 
-const FAST = { tries: 3, retryMs: 1, stallMs: 100 };
+const FAST = { tries: 3, retryMs: 1 };
 
 storeContract(test, { name: 'memory', missing: '', open: async () => new ShakyStore() });
 
-function pair(): { raw: ShakyStore; store: CheckedStore } {
+function pair(stallMs = 60_000): { raw: ShakyStore; store: CheckedStore } {
   const raw = new ShakyStore();
-  return { raw, store: new CheckedStore(raw, FAST) };
+  return { raw, store: new CheckedStore(raw, { ...FAST, stallMs }) };
 }
 
 test('a passing outage is not seen, a lasting one is told', async () => {
@@ -42,19 +42,17 @@ test('what another try does not mend is told at once', async () => {
 });
 
 test('a store that says nothing is left after the time limit', async () => {
-  const { raw, store } = pair();
+  const { raw, store } = pair(100);
   raw.trouble = 'silence';
-  const from = performance.now();
   await rejects(store.head('k'), 'store-unreachable');
-  const took = performance.now() - from;
-  assert.ok(took >= 300 && took < 2_000, `${took} ms`);
+  assert.is(raw.asked.length, FAST.tries);
 });
 
 test('a slow one is not: as long as something comes', async () => {
-  const { raw, store } = pair();
+  const { raw, store } = pair(1_000);
   const content = contentOf(randomBytes(1_000_000));
   await store.put('k', content);
-  raw.pieceMs = 20;
+  raw.pieceMs = 80;
   assert.ok(await store.readWhole('k', content.sha256));
   assert.equal(raw.asked.filter((each) => each.startsWith('get')).length, 1);
 });
