@@ -74,7 +74,7 @@ export function addExperimentCommands(program: Program): void {
     program,
     'fidelity <folder>',
     'repeat a recorded live run in the simulator and show how far its measures are off',
-    {},
+    { seeds: count('seeds', 1, 'simulations, each with its own draws', { default: '15' }) },
     async (given) => (await import('./fidelity/actions.ts')).compareWithLive(given),
     { folder: { type: 'string', describe: 'run folder of nbos replay', demandOption: true } },
   );

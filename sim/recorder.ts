@@ -15,6 +15,8 @@ export interface RecorderTargets {
   readonly cells?: CsvWriter | undefined;
   readonly events?: CsvWriter | undefined;
   readonly timeline?: Timeline | undefined;
+  /** cells of which sessions the measures of cells count; default: all */
+  readonly counts?: ((session: number) => boolean) | undefined;
 }
 
 /** One entry of the explanation of a cell. */
@@ -169,7 +171,8 @@ export class Recorder implements Observer {
       this.delaySum[session]! += delay;
       if (delay > this.delayMax[session]!) this.delayMax[session] = delay;
       this.tctSum[session]! += tctOf(execution);
-      this.statistics.add(execution, gpuMillis, durationMs, first);
+      if (this.targets.counts?.(session) ?? true)
+        this.statistics.add(execution, gpuMillis, durationMs, first);
     } else if (status === 'aborted') {
       this.aborted++;
     } else {

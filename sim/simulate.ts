@@ -32,6 +32,8 @@ export interface SimulateOptions {
   readonly check?: boolean;
   /** collect why this cell waited and which hosts were refused; stops once it is answered */
   readonly explain?: { readonly session: number; readonly cell: number };
+  /** cells of which sessions the measures of cells count; default: all */
+  readonly counts?: ((session: number) => boolean) | undefined;
   /** members to add to run.json: how to repeat the run */
   readonly provenance?: Readonly<Record<string, unknown>>;
   readonly onProgress?: ((doneCells: number, totalCells: number) => void) | undefined;
@@ -77,7 +79,8 @@ export async function simulate(options: SimulateOptions): Promise<RunResult> {
   const output = new Output(options);
   try {
     const targets = output.open(config, oracle, horizonMs);
-    const recorder = new Recorder(trace, config, horizonMs, targets);
+    const { counts } = options;
+    const recorder = new Recorder(trace, config, horizonMs, { ...targets, counts });
     const engine = new Engine(trace, policy, config, recorder, {
       facts: targets.events !== undefined || options.explain !== undefined,
       explain: options.explain ?? null,
@@ -95,15 +98,15 @@ export async function simulate(options: SimulateOptions): Promise<RunResult> {
     const basis = { trace, policy, config, oracle, recorder, horizonMs, submitted };
     const summary = summarize({ ...basis, state, endMs });
     output.close({ trace, recorder, state, endMs }, summary);
-    const counts = { events: engine.events, effects: engine.effects };
+    const done = { events: engine.events, effects: engine.effects };
     const timings: RunTimings = {
       prepareMs: prepared - started,
       engineMs: driven - prepared,
       outputMs: performance.now() - driven,
     };
-    output.finish({ warnings, notes: notes.list(), ...counts, timings });
+    output.finish({ warnings, notes: notes.list(), ...done, timings });
     const explanation = recorder.explained;
-    return { summary, warnings, notes: notes.list(), timings, ...counts, explanation };
+    return { summary, warnings, notes: notes.list(), timings, ...done, explanation };
   } catch (error) {
     output.abort();
     throw error;

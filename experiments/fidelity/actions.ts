@@ -3,13 +3,15 @@ import {
   type Arguments,
   demandedText,
   interruption,
+  numberOf,
   printResult,
 } from '../../traces/command-line.ts';
 import { fidelityOf, fidelityText } from './fidelity.ts';
 
 export async function compareWithLive(given: Arguments): Promise<void> {
   const folder = demandedText(given, 'folder');
-  const fidelity = await fidelityOf(folder, interruption.signal);
+  const seeds = numberOf(given, 'seeds')!;
+  const fidelity = await fidelityOf(folder, { seeds, signal: interruption.signal });
   printResult(given, fidelityText(fidelity), fidelity);
   if (!fidelity.isSame)
     throw new NbosError(

@@ -1,64 +1,22 @@
-import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { NbosError } from '../../core/errors.ts';
-import { POLICIES } from '../../core/policies/index.ts';
-import type { JournalLine } from '../../core/record/journal.ts';
 import { fidelityOf, fidelityText } from '../../experiments/fidelity/fidelity.ts';
 import { parseJournal, replayPart } from '../../experiments/fidelity/journal.ts';
 import { writeRecordedRun } from '../../experiments/fidelity/write-run.ts';
-import { Engine } from '../../sim/engine.ts';
-import { configFor } from '../../sim/policy-file.ts';
 import { readReport } from '../../traces/run-folder.ts';
 import { synthesize } from '../../traces/synthesize/index.ts';
 import { inFolder } from '../cli/nbos.ts';
+import { recordedJournal } from './recorded-journal.ts';
 
-const policy = POLICIES['notebookos']!;
-const config = configFor(policy, {
-  hosts: 4,
-  gpusPerHost: 8,
-  fixed: true,
-  replicas: 3,
-  loop: 'open',
-  gatewayMinMs: 2,
-  gatewayMaxMs: 4,
-  deviceStartMs: 0,
-  modelSizesMb: {},
-  datasetSizesMb: {},
-  coldStartMedianMs: 600,
-});
-
-/** The journal of a simulated run, written as a gateway would: stands for a live run. */
-function recordedJournal(): string {
-  const trace = synthesize({ profile: 'adobe-15s', sessions: 8, hours: 1, seed: 5 });
-  const start = { t: 'start', v: 1, policy: policy.name, config, epochMs: 1_700_000_000_000 };
-  const lines = [start as JournalLine];
-  const digest = createHash('sha256');
-  let events = 0;
-  const observer = {
-    before: () => undefined,
-    after: (event: never, effects: readonly unknown[]) => {
-      events++;
-      lines.push({ t: 'event', event: structuredClone(event) });
-      digest.update(`${JSON.stringify(effects)}\n`);
-      if (events % 50 === 0)
-        lines.push({ t: 'effects', events, hash: digest.copy().digest('hex') });
-    },
-  };
-  const engine = new Engine(trace, policy, config, observer as never);
-  while (engine.advance(1_000, Number.POSITIVE_INFINITY));
-  trace.sessions.ids.forEach((id, session) => {
-    const path = `replay/${id}.ipynb`;
-    const line = { session, kernel: `k${session}`, user: 'admin', path, name: id };
-    lines.push({ t: 'session', ...line });
-  });
-  lines.push({ t: 'effects', events, hash: digest.digest('hex') });
-  return `${lines.map((line) => JSON.stringify(line)).join('\n')}\n`;
-}
-
-const JOURNAL = recordedJournal();
+const JOURNAL = recordedJournal(
+  synthesize({ profile: 'adobe-15s', sessions: 8, hours: 1, seed: 5 }),
+  'notebookos',
+  { replicas: 3, gatewayMinMs: 2, gatewayMaxMs: 4, coldStartMedianMs: 600 },
+);
+const SEEDS = 5;
 
 async function refuses(text: string, code: string, message: RegExp): Promise<void> {
   try {
@@ -123,7 +81,7 @@ test('a simulated run passes for itself: fitted latencies come out again', () =>
     const folder = join(dir, 'live');
     const run = { folder, replace: false, journal: JOURNAL, name: 'small', provenance: {} };
     await writeRecordedRun(run);
-    const fidelity = await fidelityOf(folder);
+    const fidelity = await fidelityOf(folder, { seeds: SEEDS });
     assert.ok(fidelity.isSame);
     const of = (name: string) => fidelity.headlines.find((each) => each.name === name)!;
     assert.ok(Math.abs(of('provisioned_gpu_hours').relative) < 0.001);
@@ -132,13 +90,21 @@ test('a simulated run passes for itself: fitted latencies come out again', () =>
     assert.ok(Math.abs(of('tct_p50_ms').relative) < 0.05);
     const text = fidelityText(fidelity);
     assert.match(text, 'the same effects as in the live run');
+    assert.match(text, `${SEEDS} seeds`);
+    assert.match(text, /from half of the sessions/);
+    for (const { name, live, simulated, low, high } of fidelity.headlines) {
+      if (Number.isNaN(live)) continue;
+      assert.ok(low <= simulated && simulated <= high, name);
+    }
+    const held = fidelity.heldOut.find((each) => each.name === 'delay_p50_ms')!;
+    assert.is.not(held.live, of('delay_p50_ms').live);
     assert.match(text, /interactivity delay p50 .* ms/);
   }));
 
 test('a folder without a journal is said', () =>
   inFolder(async (dir) => {
     writeFileSync(join(dir, 'run.json'), '{"format":"nbos-run","version":1}');
-    const told = await fidelityOf(dir).catch((error: unknown) => error);
+    const told = await fidelityOf(dir, { seeds: 1 }).catch((error: unknown) => error);
     assert.is((told as NbosError).code, 'file-not-found');
   }));
 
