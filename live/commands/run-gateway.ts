@@ -14,7 +14,13 @@ import { lockData } from './data-lock.ts';
 import { checkWorkspace, plainSpecs } from './docker-options.ts';
 import { openLog } from './log.ts';
 import { announceRunning } from './running.ts';
-import { describedCluster, describedTls, type LoadPolicy, liveConfig } from './system-options.ts';
+import {
+  describedCluster,
+  describedTls,
+  type LoadPolicy,
+  liveConfig,
+  NO_STORE,
+} from './system-options.ts';
 
 export interface RunningGateway {
   readonly url: string;
@@ -67,6 +73,7 @@ export async function runGateway(
       elastic: described.elastic,
       hosts: described.hosts.map(({ id }) => id),
       policy,
+      hasStore: described.store !== NO_STORE,
       policyName: described.policy,
       config,
       workspace: described.workspace,

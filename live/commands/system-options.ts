@@ -28,7 +28,8 @@ const DEFAULT_HOSTS = 4;
 const REPLICAS = 3;
 /** Of hosts that join: beyond this --hosts is needed. */
 const MOST_HOSTS = 16;
-const NO_STORE = 'none';
+/** --store that has hosts keep state to themselves. */
+export const NO_STORE = 'none';
 
 /**
  * The system that a command line describes, over what its data directory says already: what is

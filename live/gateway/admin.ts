@@ -209,15 +209,14 @@ export class Admin implements AdminService {
     const known = brain.table.get(id);
     if (from === FROM_STORE && known === undefined) {
       const { kernel, member } = await brain.recover.unknown(id);
-      return { kernel: id, replica: replicaId(kernel, member), host: member.host };
+      return recovered(kernel, member);
     }
     const kernel = known ?? this.#known(id);
     const member =
       from === FROM_STORE
         ? await brain.recover.fromStore(kernel)
         : await brain.recover.from(kernel, this.#member(kernel, from));
-    if (member === undefined) return { kernel: kernel.id, replica: '', host: '' };
-    return { kernel: kernel.id, replica: replicaId(kernel, member), host: member.host };
+    return recovered(kernel, member);
   }
 
   async fault(request: FaultRequest): Promise<void> {
@@ -312,6 +311,12 @@ export class Admin implements AdminService {
 
 const FAULT_MS = 10_000;
 const FROM_STORE = 'store';
+
+/** Without a member: its next cell is what brings it back. */
+function recovered(kernel: LiveKernel, member: Member | undefined): RecoverAnswer {
+  if (member === undefined) return { kernel: kernel.id, replica: '', host: '' };
+  return { kernel: kernel.id, replica: replicaId(kernel, member), host: member.host };
+}
 
 export function replicaId(kernel: LiveKernel, { member }: Member): string {
   return `${kernel.id.slice(0, SHORT_ID)}/${member}`;

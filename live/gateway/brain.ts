@@ -27,7 +27,10 @@ import { Recovery } from './recovery.ts';
 import { Replicas } from './replicas.ts';
 import { Restorer } from './restore-kernel.ts';
 import { Router } from './router.ts';
+import { SavedFirst } from './saved-first.ts';
+import { Visits } from './visits.ts';
 import { WaitNotices } from './wait-notices.ts';
+import { WithoutProcess } from './without-process.ts';
 
 export interface BrainOptions {
   policy: Policy;
@@ -67,6 +70,7 @@ export class Brain {
   draining = false;
   moveEveryCell = false;
   readonly #notices: Notices;
+  readonly #visits: Visits | undefined;
 
   constructor(options: BrainOptions) {
     const { links, log, limits, config, specs } = options;
@@ -87,7 +91,8 @@ export class Brain {
     this.drains = new Drains(loop, hosts);
     this.provisioning = this.#forHosts(options);
     const pools = new Pools({ loop, hosts, links, specs, log, startMs: limits.startMs });
-    const { cells, outcomes, router, delivery, waiting, proposals } = this.#forCells(options);
+    const { cells, outcomes, router, delivery, waiting, proposals, savedFirst } =
+      this.#forCells(options);
     this.delivery = delivery;
     this.waiting = waiting;
     const parts = { loop, links, log, table, hosts, pools, outcomes, delivery, router };
@@ -99,32 +104,36 @@ export class Brain {
       ...{ ...parts, restorer },
       startMs: limits.startMs,
       changeMs: limits.changeMs,
-      pooledName: (container) => pools.nameOf(container),
+      pooledName: (container) => pools.take(container),
       onReady: (kernel, member) => {
         router.ready(kernel, member);
         this.kernels.ready(kernel);
+        this.#visits?.ready(kernel, member);
       },
+      onVisitLost: (container) => this.#visits?.lost(container),
+      onUnasked: (kernel, member) => this.#visits?.unasked(kernel, member),
       onFailed: (kernel) => this.kernels.failed(kernel),
     });
-    const driver = new Driver({
-      ...{ ...parts, replicas, provisioning: this.provisioning },
-      kernelOf: (session) => table.bySession(session),
-    });
+    const kernelOf = (session: number): LiveKernel | undefined => table.bySession(session);
+    const all = { ...parts, replicas, restorer, proposals, savedFirst, kernelOf, startMs };
+    const visits = options.policy.container === 'session' ? undefined : new Visits(all);
+    this.#visits = visits;
+    const driver = new Driver({ ...all, visits, provisioning: this.provisioning });
     loop.perform = (effects) => driver.perform(effects);
     this.recover = new RecoverKernel({
       ...{ ...parts, replicas, reconciler, restorer, startMs, onNamed },
+      isVisiting: visits !== undefined,
       recovery: () => this.recovery,
     });
     outcomes.look = (kernel) => reconciler.look(kernel);
     this.recovery = new Recovery({
-      ...{ ...parts, replicas, driver, reconciler, onNamed },
+      ...{ ...parts, replicas, driver, visits, reconciler, onNamed },
       expected: options.hosts,
       waitMs: limits.recoveryMs,
       majorityMs: limits.majorityMs,
-      replicasPerKernel: config.replicas,
     });
     this.kernels = new Kernels({
-      ...{ ...parts, cells, proposals, specs, onNamed },
+      ...{ ...parts, cells, proposals, visits, specs, isUp, onNamed },
       recovered: this.recovery.done,
       isDraining: () => this.draining,
       workspace: options.workspace,
@@ -160,8 +169,10 @@ export class Brain {
     const delivery = new Delivery({ links, isUp, log, outputWaitMs: limits.outputWaitMs });
     const waiting = new WaitNotices(loop.core, delivery, limits.waitNoticeMs);
     const parts = { loop, links, proposals, delivery, log };
+    const { saveMs, restoreMs: wholeMs } = limits;
+    const savedFirst = new SavedFirst({ links, delivery, log, saveMs, wholeMs });
     const outcomes = new Outcomes({
-      ...{ ...parts, isUp },
+      ...{ ...parts, isUp, savedFirst },
       notices: waiting,
       kernelOf: (session) => table.bySession(session),
     });
@@ -172,14 +183,14 @@ export class Brain {
       moveEveryCell: () => this.moveEveryCell,
     });
     const router = new Router({
-      ...{ ...parts, cells },
+      ...{ ...parts, cells, withoutProcess: new WithoutProcess(delivery) },
       onShutdown: async (kernel, restart) => {
         if (restart) await this.kernels.restart(kernel.id);
         else await this.kernels.remove(kernel.id);
       },
       onInterrupt: (kernel) => cells.interruptWaiting(kernel),
     });
-    return { cells, outcomes, router, delivery, waiting, proposals };
+    return { cells, outcomes, router, delivery, waiting, proposals, savedFirst };
   }
 
   #wire(outcomes: Outcomes, cells: Cells, replicas: Replicas): void {
@@ -206,7 +217,8 @@ export class Brain {
         for (const kernel of this.table) {
           for (const member of [...kernel.members.values()]) {
             if (member.host !== host.id) continue;
-            replicas.hostLost(kernel, member);
+            if (kernel.visits) this.#visits?.hostLost(kernel, member);
+            else replicas.hostLost(kernel, member);
             this.delivery.hostLost(kernel, member.member);
           }
         }

@@ -5,6 +5,7 @@ import type { Outcomes } from './outcomes.ts';
 import type { Pools } from './pools.ts';
 import type { Provisioning } from './provision/provisioning.ts';
 import type { Replicas } from './replicas.ts';
+import type { Visits } from './visits.ts';
 
 export interface DriverOptions {
   loop: CoreLoop;
@@ -13,6 +14,8 @@ export interface DriverOptions {
   outcomes: Outcomes;
   kernelOf: (session: number) => LiveKernel | undefined;
   pools: Pools;
+  /** where containers are for cells, not for kernels */
+  visits: Visits | undefined;
 }
 
 /** Has core's effects performed by those whose business they are, in order. */
@@ -31,12 +34,12 @@ export class Driver {
   }
 
   perform(effects: readonly Effect[]): void {
-    const { loop, provisioning, outcomes } = this.#options;
+    const { loop, provisioning, outcomes, visits } = this.#options;
     const started = new Set<number>();
     for (const effect of effects) {
       switch (effect.kind) {
         case 'execute':
-          outcomes.execute(effect);
+          (visits ?? outcomes).execute(effect);
           break;
         case 'abort':
           outcomes.aborted(effect);
@@ -46,13 +49,15 @@ export class Driver {
           break;
         case 'start-container':
           if (effect.session === -1) this.#options.pools.start(effect);
+          else if (visits !== undefined) visits.start(effect);
           else if (!started.has(effect.session)) {
             started.add(effect.session);
             this.#start(effect.session, effects);
           }
           break;
         case 'stop-container':
-          this.#stop(effect);
+          if (visits === undefined) this.#stop(effect);
+          else visits.stop(effect);
           break;
         case 'join-replica': {
           const kernel = this.#options.kernelOf(effect.session);

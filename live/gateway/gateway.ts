@@ -52,6 +52,8 @@ export interface GatewayOptions {
   /** hosts come and go, at least `config.minHosts` and as many as there are; else all are used */
   elastic?: ElasticOptions | undefined;
   policy: Policy;
+  /** hosts bring the state of kernels to a store */
+  hasStore: boolean;
   /** as given: name, or path of its file */
   policyName: string;
   /** agents that are in this process; undefined for none */
@@ -214,12 +216,18 @@ function foreignWorkspace({ workspace }: AgentHello, ours: string): string {
   return `its --workspace is ${workspace}, and that of the gateway is ${ours}: both must be the same`;
 }
 
-function refuseUnfit({ policy, policyName }: GatewayOptions): void {
-  if (policy.container === 'session' && policy.suspends !== true) return;
+function refuseUnfit({ policy, policyName, hasStore }: GatewayOptions): void {
+  if (policy.suspends === true)
+    throw new NbosError(
+      'policy-invalid',
+      `${policyName} suspends cells: it runs in simulations only`,
+      'Choose notebookos, reservation, batch-fcfs or lcp.',
+    );
+  if (policy.container === 'session' || hasStore) return;
   throw new NbosError(
     'policy-invalid',
-    `${policyName} keeps no kernel between cells, or suspends cells: it runs in simulations only`,
-    'Choose notebookos or reservation.',
+    `${policyName} keeps no kernel between cells: their state is in the store, and there is none`,
+    'Leave --store none out, or name another store with --store.',
   );
 }
 

@@ -44,6 +44,11 @@ export class KernelTable {
     return this.#bySession.get(session);
   }
 
+  /** A kernel that is not shown has this number. */
+  leaveOut(session: number): void {
+    this.#nextSession = Math.max(this.#nextSession, session + 1);
+  }
+
   /** A number that no kernel of this gateway had. */
   newSession(): number {
     return this.#nextSession++;

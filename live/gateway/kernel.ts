@@ -104,6 +104,10 @@ export class LiveKernel {
   restoring = false;
   /** and with empty state, as its user asked */
   beginsEmpty = false;
+  /** its log is being begun on another host: nothing goes into the old one meanwhile */
+  moving = false;
+  /** up to this index its log is in the store for sure */
+  savedIndex = 0;
   /** index of its last RESET, 0 for none */
   resetAt = 0;
   restarting = false;
@@ -184,6 +188,17 @@ export class LiveKernel {
     };
     this.members.set(member.member, member);
     return member;
+  }
+
+  /** It has a process for its cells only. */
+  get visits(): boolean {
+    return this.meta.visits === true;
+  }
+
+  /** A host that is up has a log of it which takes entries. */
+  hasLog(isUp: (host: string) => boolean): boolean {
+    if (this.moving) return false;
+    return [...this.members.values()].some(({ joined, host }) => joined && isUp(host));
   }
 
   memberOfContainer(container: number): Member | undefined {

@@ -1,5 +1,6 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
+import { couldEverFit } from '../../core/admission.ts';
 import { NbosError } from '../../core/errors.ts';
 import type { KernelMeta } from '../log/entries.ts';
 import { needOfGpus } from './cell-request.ts';
@@ -23,8 +24,8 @@ import type { Outcomes } from './outcomes.ts';
 import { POOLED_HASH_SEED } from './pools.ts';
 import type { Proposals } from './proposals.ts';
 import type { Router } from './router.ts';
-
 import { outputsOfCell } from './shown-again.ts';
+import type { Visits } from './visits.ts';
 
 export interface KernelsOptions {
   loop: CoreLoop;
@@ -34,6 +35,9 @@ export interface KernelsOptions {
   delivery: Delivery;
   proposals: Proposals;
   router: Router;
+  /** where kernels have a process for their cells only */
+  visits: Visits | undefined;
+  isUp: (host: string) => boolean;
   log: Logger;
   specs: () => Promise<KernelSpecs>;
   /** resolves when kernels of a gateway before this one are known */
@@ -53,6 +57,10 @@ export interface KernelsOptions {
   onNamed: (kernel: LiveKernel) => void;
 }
 
+/** Where a kernel goes on elsewhere with what can be carried. */
+const FORGETS =
+  'NotebookOS: state of this language is not carried between cells, and this policy ends the ' +
+  'process after each.\n';
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 interface Waiter {
@@ -83,20 +91,21 @@ export class Kernels implements KernelService {
     const { cwd, notice } = await kernelFolder(env['KERNEL_WORKING_DIR'] ?? '', path, workspace);
     const meta = await this.#metaOf(request, cwd);
     const kernel = new LiveKernel(meta);
-    kernel.notice = notice;
+    const isCarried = !kernel.visits || meta.language === 'python';
+    kernel.notice = isCarried ? notice : `${notice}${FORGETS}`;
     table.add(kernel);
     this.#options.onNamed(kernel);
-    const started = this.#whenReady(kernel);
-    loop.post({
-      kind: 'session-opened',
-      session: kernel.session,
-      need: meta.need,
-      gpuType: meta.gpuType,
-      replicas: meta.replicas,
-    });
+    const { session } = kernel;
+    const { need, gpuType, replicas } = meta;
+    const started = kernel.visits ? Promise.resolve() : this.#whenReady(kernel);
+    loop.post({ kind: 'session-opened', session, need, gpuType, replicas });
     try {
-      if (loop.core.state.sessions[kernel.session]?.kernel !== 'placed') throw tooLarge(meta);
+      const { state } = loop.core;
+      const isPlaced = state.sessions[session]?.kernel === 'placed';
+      if (!(kernel.visits ? couldEverFit(state, need, gpuType) : isPlaced)) throw tooLarge(meta);
       await started;
+      // There is nothing to start before its first cell.
+      if (kernel.visits) this.ready(kernel);
     } catch (error) {
       log.warn({ err: error, kernel: kernel.id }, 'a kernel did not start');
       this.#settle(kernel, error as NbosError);
@@ -108,7 +117,7 @@ export class Kernels implements KernelService {
   }
 
   async #metaOf(request: CreateKernel, cwd: string): Promise<KernelMeta> {
-    const { table, replicas, defaultGpus } = this.#options;
+    const { table, replicas, defaultGpus, visits } = this.#options;
     const { user, env } = request;
     const { specs, default: usual } = await this.#options.specs();
     const name = request.spec === '' ? usual : request.spec;
@@ -142,12 +151,13 @@ export class Kernels implements KernelService {
       need: needOfGpus(gpus),
       gpuType: typeof nbos?.gpuType === 'string' ? nbos.gpuType : '',
       // State of other languages cannot be carried.
-      replicas: language === 'python' ? replicas : 1,
+      replicas: language === 'python' && visits === undefined ? replicas : 1,
       hashSeed:
         this.#options.isPooled && name === usual ? POOLED_HASH_SEED : randomBytes(4).readUInt32LE(),
       stateKey: randomBytes(32).toString('hex'),
       createdAt: Date.now(),
       session: table.newSession(),
+      ...(visits === undefined ? {} : { visits: true as const }),
     };
   }
 
@@ -198,7 +208,7 @@ export class Kernels implements KernelService {
   }
 
   async remove(id: string): Promise<void> {
-    const { table, outcomes, delivery, loop } = this.#options;
+    const { table, outcomes, delivery, loop, visits } = this.#options;
     const kernel = table.get(id);
     if (kernel === undefined || kernel.closing) return;
     outcomes.close(kernel);
@@ -206,6 +216,7 @@ export class Kernels implements KernelService {
     delivery.status(kernel, 'dead');
     this.#settle(kernel, new NbosError('kernel-failed', `kernel ${id} was shut down`));
     loop.post({ kind: 'session-closed', session: kernel.session });
+    visits?.closed(kernel);
     table.delete(kernel);
   }
 
@@ -223,6 +234,7 @@ export class Kernels implements KernelService {
   async restart(id: string): Promise<KernelModel> {
     const kernel = this.#known(id);
     const { proposals, delivery } = this.#options;
+    if (kernel.visits) return this.#restartVisiting(kernel);
     if (this.#isGivenUp(kernel)) {
       // There is no log to say it in, and nothing of it is to come back any more.
       Object.assign(kernel, { beginsEmpty: true, count: 0, lastFailure: '' });
@@ -243,6 +255,23 @@ export class Kernels implements KernelService {
     return this.#model(kernel);
   }
 
+  /** It need not have a process before or after: its state is empty from now on. */
+  async #restartVisiting(kernel: LiveKernel): Promise<KernelModel> {
+    const { proposals, delivery, outcomes, isUp } = this.#options;
+    delivery.status(kernel, 'restarting');
+    if (!kernel.moving && !kernel.hasLog(isUp)) {
+      // There is no log to say it in, and nothing of it is to come back any more.
+      Object.assign(kernel, { beginsEmpty: kernel.created, count: 0, lastFailure: '' });
+      for (const cell of kernel.waiting())
+        outcomes.abortWaiting(kernel, cell, 'kernel-restarted', 'the kernel was restarted');
+    } else {
+      const entry = { v: 1, type: 'reset', epoch: ++kernel.epoch } as const;
+      await inTime(proposals.commit(kernel, entry), kernel, this.#options.startMs);
+    }
+    delivery.status(kernel, kernel.state);
+    return this.#model(kernel);
+  }
+
   /** Its hosts are lost and the store was asked in vain: it begins anew with its next cell. */
   #isGivenUp({ restoring, session }: LiveKernel): boolean {
     return restoring && this.#options.loop.core.state.sessions[session]?.kernel !== 'placed';
@@ -254,7 +283,10 @@ export class Kernels implements KernelService {
     kernel.meta = { ...kernel.meta, path, name, sessionType, jupyterSession };
     this.#options.onNamed(kernel);
     const entry = { v: 1, type: 'annotate', path, name, sessionType, jupyterSession } as const;
-    await this.#options.proposals.commit(kernel, entry);
+    const said = this.#options.proposals.commit(kernel, entry);
+    // Its log is told with its next cell, and whoever begins that has the new names.
+    if (kernel.visits && !kernel.hasLog(this.#options.isUp)) said.catch(() => undefined);
+    else await said;
   }
 
   sessionOf(id: string): SessionFields {
@@ -337,6 +369,15 @@ export class Kernels implements KernelService {
     }
     this.#waiters.delete(kernel);
   }
+}
+
+/** Rejects when it takes too long. */
+async function inTime(work: Promise<void>, kernel: LiveKernel, ms: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(late(kernel, ms)), ms);
+  });
+  await Promise.race([work, limit]).finally(() => clearTimeout(timer));
 }
 
 function late(kernel: LiveKernel, startMs: number): NbosError {

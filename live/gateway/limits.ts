@@ -12,6 +12,8 @@ export interface GatewayLimits {
   startMs: number;
   /** until a kernel whose hosts are lost must be back from the store */
   restoreMs: number;
+  /** for which a store that does not answer holds the reply of a cell whose kernel has no host */
+  saveMs: number;
   /** one answer of an agent to a proposal */
   proposeMs: number;
   /** one change of a group's members */
@@ -40,6 +42,7 @@ export const GATEWAY_LIMITS: Readonly<GatewayLimits> = {
   majorityMs: 10_000,
   startMs: 60_000,
   restoreMs: 600_000,
+  saveMs: 10_000,
   proposeMs: 5_000,
   changeMs: 60_000,
   outputWaitMs: 1_000,

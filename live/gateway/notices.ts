@@ -105,7 +105,7 @@ export class Notices {
         break;
       case 'process-died':
         log.warn({ ...notice }, 'a kernel process died');
-        replicas.died(member);
+        replicas.died(kernel, member);
         break;
       default:
         kernel.lostQuorum = true;

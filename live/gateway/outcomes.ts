@@ -8,11 +8,13 @@ import { isCounted, isFailure, stopsOnError } from './cell-request.ts';
 import { devicesOf, stepsOf, submittedAtOf } from './cell-steps.ts';
 import type { CoreLoop } from './core-loop.ts';
 import type { Delivery } from './delivery.ts';
+import { Executions } from './executions.ts';
 import { interruptCell } from './interrupt-cell.ts';
 import { type Cell, cellKey, type DecidedEntry, type LiveKernel } from './kernel.ts';
 import type { Agents } from './links.ts';
 import type { Proposals } from './proposals.ts';
 import { abortOf, remember, sendReply } from './replies.ts';
+import type { SavedFirst } from './saved-first.ts';
 import type { WaitNotices } from './wait-notices.ts';
 
 export interface OutcomesOptions {
@@ -21,6 +23,7 @@ export interface OutcomesOptions {
   proposals: Proposals;
   delivery: Delivery;
   notices: WaitNotices;
+  savedFirst: SavedFirst;
   log: Logger;
   kernelOf: (session: number) => LiveKernel | undefined;
   isUp: (host: string) => boolean;
@@ -37,8 +40,7 @@ const LAST_OUTPUTS_MS = 100;
  */
 export class Outcomes {
   readonly #options: OutcomesOptions;
-  /** running cells by core's number of the execution */
-  readonly #executions = new Map<number, { kernel: LiveKernel; cell: Cell }>();
+  readonly executions: Executions;
   /** takes waiting cells back; set once both parts are there */
   stopQueue: (kernel: LiveKernel) => void = () => undefined;
   /** the log holds something that is not known here */
@@ -48,6 +50,7 @@ export class Outcomes {
 
   constructor(options: OutcomesOptions) {
     this.#options = options;
+    this.executions = new Executions(options.loop);
   }
 
   /** Core has bound GPUs for the cell: the executor's START goes into the log. */
@@ -64,10 +67,7 @@ export class Outcomes {
       loop.post({ kind: 'execution-failed', execution, ticket });
       return;
     }
-    cell.execution = execution;
-    cell.ticket = ticket;
-    cell.executedAt = loop.now();
-    this.#executions.set(execution, { kernel, cell });
+    this.executions.bind(kernel, cell, effect);
     // Taken over from a gateway before this one: it runs already.
     if (runs || member === undefined) return;
     cell.executor = member.member;
@@ -113,16 +113,37 @@ export class Outcomes {
 
   /** Core gives a run up because its host is lost. */
   aborted({ execution, ticket }: Abort): void {
-    const known = this.#executions.get(execution);
-    if (known === undefined || known.cell.ticket !== ticket) return;
+    const known = this.executions.find(execution, ticket);
+    if (known === undefined) return;
     const { kernel, cell } = known;
     cell.ticket = 0;
     if (kernel.closing) return;
     const host = kernel.members.get(cell.executor)?.host ?? 'its host';
+    if (kernel.visits && !kernel.hasLog(this.#options.isUp)) {
+      this.#lostAlone(kernel, cell, host);
+      return;
+    }
     const text =
       `${host} was lost while the cell ran. Variables are as they were after the last cell ` +
       'that ended; what this cell did to them is lost.';
     this.abort(kernel, cell, 'host-lost', text);
+  }
+
+  /** With the host of the only log: nobody else can decide what ran there. */
+  #lostAlone(kernel: LiveKernel, cell: Cell, host: string): void {
+    if (cell.state === 'deciding') return;
+    if (cell.attempt === 0) {
+      this.executions.over(kernel, cell);
+      this.resubmit(kernel, cell);
+      return;
+    }
+    // What it decides from now on, should it live, is not the kernel's any more.
+    kernel.members.delete(cell.executor);
+    kernel.restoring = true;
+    const text =
+      `${host} was lost while the cell ran. Variables are as they were saved last; what this ` +
+      'cell did to them is lost.';
+    this.end(kernel, cell, 'host-lost', text);
   }
 
   /** Core's own word on a cell: only a rejection needs anything done. */
@@ -133,18 +154,21 @@ export class Outcomes {
     if (cell.execution === execution.slot) cell.ticket = 0;
     if (status !== 'rejected' || cell.state !== 'waiting') return;
     const { reason } = execution;
-    const why = kernel.restoring ? kernel.lastFailure : `${reason}: ${REASONS[reason]}`;
+    const isBegun = kernel.visits && reason === 'rejected-attempts' && kernel.lastFailure !== '';
+    const said = kernel.restoring || isBegun;
+    const why = said ? kernel.lastFailure : `${reason}: ${REASONS[reason]}`;
     this.abortWaiting(kernel, cell, 'rejected', `${why}; nothing of it ran`);
   }
 
   /** As `abort`, of a cell that has not started: a START that was faster keeps it. */
   abortWaiting(kernel: LiveKernel, cell: Cell, reason: AbortReason, message: string): void {
-    if (kernel.restoring) {
-      this.end(kernel, cell, reason, message);
-      return;
+    const isAlone = kernel.visits && !kernel.hasLog(this.#options.isUp);
+    if (!kernel.restoring || kernel.visits) {
+      this.accept(kernel, cell);
+      this.abort(kernel, cell, reason, message, 0);
     }
-    this.accept(kernel, cell);
-    this.abort(kernel, cell, reason, message, 0);
+    // Its log hears of it when there is one again.
+    if (kernel.visits ? isAlone : kernel.restoring) this.end(kernel, cell, reason, message);
   }
 
   /** Proposes the end of a cell without a result. */
@@ -232,7 +256,7 @@ export class Outcomes {
     kernel.cells.delete(cell.cell);
     const key = cellKey(cell.submit.session, cell.submit.msgId);
     if (kernel.known.get(key) === cell) kernel.known.delete(key);
-    this.#giveUp(kernel, cell);
+    this.executions.giveUp(kernel, cell);
     kernel.dropped.push(cell);
     this.look(kernel);
   }
@@ -277,24 +301,32 @@ export class Outcomes {
   }
 
   #endApplied(kernel: LiveKernel, cell: Cell, entry: Of<'end'>): void {
-    const { loop, delivery } = this.#options;
-    const now = loop.now();
     cell.state = 'deciding';
-    cell.endedAt = now;
     cell.runMs = Math.max(0, Math.round(entry.timings.runMs - entry.timings.captureMs));
+    kernel.executed++;
+    if (isFailure(entry.reply.content) && stopsOnError(cell.submit)) this.stopQueue(kernel);
+    cell.executor = entry.executor;
+    const ended = (): void => this.#ended(kernel, cell, entry);
+    if (kernel.visits) this.#options.savedFirst.hold(kernel, cell, ended);
+    else ended();
+  }
+
+  /** Its devices are free; its reply leaves behind its outputs. */
+  #ended(kernel: LiveKernel, cell: Cell, entry: Of<'end'>): void {
+    const { loop, delivery } = this.#options;
+    if (kernel.cells.get(cell.cell) !== cell) return;
+    const now = loop.now();
+    cell.endedAt = now;
     if (cell.ticket !== 0) {
       const { execution, ticket } = cell;
       const steps = stepsOf(cell, entry, now);
       loop.post({ kind: 'execution-released', execution, ticket, ...steps });
     }
-    kernel.executed++;
-    if (isFailure(entry.reply.content) && stopsOnError(cell.submit)) this.stopQueue(kernel);
-    cell.executor = entry.executor;
     delivery.afterOutputs(kernel, cell, entry.lastOutput, () => {
       if (kernel.cells.get(cell.cell) !== cell) return;
       this.#decide(kernel, cell, entry, 'ended');
       const { execution, ticket } = cell;
-      this.#end(kernel, cell);
+      this.executions.over(kernel, cell);
       const replyMs = loop.now() - cell.endedAt;
       if (ticket !== 0)
         loop.post({ kind: 'execution-replied', execution, ticket, stateCommitMs: 0, replyMs });
@@ -307,26 +339,8 @@ export class Outcomes {
     this.#decide(kernel, cell, entry, 'aborted');
     const stops = entry.type === 'abort' && entry.entry.reason !== 'stop-on-error';
     if (stops && cell.attempt > 0 && stopsOnError(cell.submit)) this.stopQueue(kernel);
-    this.#giveUp(kernel, cell);
+    this.executions.giveUp(kernel, cell);
     this.startDeferred(kernel);
-  }
-
-  /** Tells core that nothing comes of it any more. */
-  #giveUp(kernel: LiveKernel, cell: Cell): void {
-    const { execution, ticket } = cell;
-    this.#end(kernel, cell);
-    const { session } = kernel;
-    if (ticket === 0) {
-      this.#options.loop.post({ kind: 'cell-cancelled', session, cell: cell.cell });
-    } else this.#options.loop.post({ kind: 'execution-failed', execution, ticket });
-  }
-
-  #end(kernel: LiveKernel, cell: Cell): void {
-    if (this.#executions.get(cell.execution)?.cell === cell)
-      this.#executions.delete(cell.execution);
-    cell.ticket = 0;
-    if (kernel.deferred === cell) kernel.deferred = undefined;
-    if (kernel.running === cell) kernel.running = undefined;
   }
 
   /** The user's restart: everything that was open ends without a result. */
@@ -336,7 +350,7 @@ export class Outcomes {
       if (!cell.accepted || cell.state === 'deciding') continue;
       const entry = abortOf(cell, 'kernel-restarted', 'the kernel was restarted');
       this.#decide(kernel, cell, entry, 'aborted');
-      this.#giveUp(kernel, cell);
+      this.executions.giveUp(kernel, cell);
     }
     this.startDeferred(kernel);
     Object.assign(kernel, { count: 0, resetDue: false });
@@ -347,7 +361,7 @@ export class Outcomes {
   close(kernel: LiveKernel): void {
     // Core forgets from the back, so that none starts because the one before it has ended.
     const cells = [...kernel.cells.values()];
-    for (const cell of cells.toReversed()) this.#giveUp(kernel, cell);
+    for (const cell of cells.toReversed()) this.executions.giveUp(kernel, cell);
     for (const cell of cells) {
       const entry = abortOf(cell, 'kernel-closed', 'the kernel was shut down');
       this.#decide(kernel, cell, entry, 'aborted');
@@ -358,16 +372,9 @@ export class Outcomes {
   yielded(kernel: LiveKernel, number: number, attempt: number): void {
     const cell = kernel.cells.get(number);
     if (cell === undefined || cell.attempt !== attempt) return;
-    const { execution, ticket, state } = cell;
-    if (ticket === 0 && state !== 'running') return;
-    cell.state = 'waiting';
-    this.#end(kernel, cell);
-    if (ticket === 0) {
-      // The scheduler did not know that it ran.
-      this.resubmit(kernel, cell);
-      return;
-    }
-    this.#options.loop.post({ kind: 'execution-yielded', execution, ticket });
+    if (cell.ticket === 0 && cell.state !== 'running') return;
+    // The scheduler may not know that it ran.
+    if (!this.executions.yield(kernel, cell)) this.resubmit(kernel, cell);
   }
 
   /** The scheduler takes up a cell that it does not know and that waits. */

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { Container } from '../../core/books/container-book.ts';
 import type { StartContainer, StopContainer } from '../../core/effects.ts';
 import type { CoreLoop } from './core-loop.ts';
 import type { Hosts } from './hosts.ts';
@@ -23,6 +24,8 @@ export const POOLED_HASH_SEED = 0;
 /** Processes of the default kernelspec, started ahead as core's pool says. */
 export class Pools {
   readonly #options: PoolsOptions;
+  /** containers with a process that was started ahead, or is being */
+  readonly #there = new Set<number>();
 
   constructor(options: PoolsOptions) {
     this.#options = options;
@@ -33,20 +36,48 @@ export class Pools {
     return `p${this.#options.loop.epochMs}-${container}`;
   }
 
-  /** -1 for a process that core does not have in its pool. */
-  #containerOf(pooled: string): number {
+  /** The same, of a process that is taken now. */
+  take(container: number): string {
+    this.#there.delete(container);
+    return this.nameOf(container);
+  }
+
+  has(container: number): boolean {
+    return this.#there.has(container);
+  }
+
+  /** undefined for a process that nothing is to come of. */
+  #containerOf(pooled: string): Container | undefined {
     const { epochMs, core } = this.#options.loop;
-    const [epoch, number] = pooled.slice(1).split('-').map(Number);
-    const known = core.state.containers.get(number ?? -1);
-    return epoch === epochMs && known?.role === 'pool' ? known.id : -1;
+    const [epoch, number = -1] = pooled.slice(1).split('-').map(Number);
+    const known = core.state.containers.get(number);
+    const isKept = known?.role === 'pool' || this.#there.has(number);
+    return epoch === epochMs && isKept ? known : undefined;
   }
 
   start({ container, host }: StartContainer): void {
     const { hosts, loop, log } = this.#options;
     const id = hosts.byNumber(host)?.id ?? '';
+    this.#there.add(container);
     this.#ask(id, container).catch((error) => {
       log.warn({ err: error, host: id }, 'no pooled process');
+      this.#there.delete(container);
       loop.post({ kind: 'container-failed', container });
+    });
+  }
+
+  /**
+   * A container has come back to core's pool: the process in it is its kernel's, and another one
+   * beside it is for whoever gets the container next. Without it that one starts from nothing.
+   */
+  startSpare({ id: container, host }: Container): void {
+    const { hosts, log } = this.#options;
+    const id = hosts.byNumber(host)?.id;
+    if (id === undefined || this.#there.has(container)) return;
+    this.#there.add(container);
+    this.#ask(id, container).catch((error) => {
+      this.#there.delete(container);
+      log.warn({ err: error, host: id }, 'no pooled process');
     });
   }
 
@@ -59,6 +90,7 @@ export class Pools {
   }
 
   stop({ container, host }: StopContainer): void {
+    this.#there.delete(container);
     const id = this.#options.hosts.byNumber(host)?.id;
     if (id !== undefined) this.#end(id, this.nameOf(container));
   }
@@ -71,20 +103,25 @@ export class Pools {
   }
 
   ready(host: string, pooled: string): void {
-    const container = this.#containerOf(pooled);
-    if (container === -1) this.#end(host, pooled);
-    else this.#options.loop.post({ kind: 'container-started', container });
+    const known = this.#containerOf(pooled);
+    if (known === undefined) this.#end(host, pooled);
+    else if (known.role === 'pool' && known.state === 'starting')
+      this.#options.loop.post({ kind: 'container-started', container: known.id });
   }
 
-  /** It did not start, or is gone. */
+  /** It did not start, or is gone. One that has had kernels is of use without it. */
   failed(pooled: string): void {
-    const container = this.#containerOf(pooled);
-    if (container !== -1) this.#options.loop.post({ kind: 'container-lost', container });
+    const known = this.#containerOf(pooled);
+    if (known === undefined) return;
+    this.#there.delete(known.id);
+    if (known.lastSession === -1)
+      this.#options.loop.post({ kind: 'container-lost', container: known.id });
   }
 
   /** What an agent has: strangers' end, and what core counts on and is not there is lost. */
   reported(host: string, names: readonly string[]): void {
-    for (const pooled of names) if (this.#containerOf(pooled) === -1) this.#end(host, pooled);
+    for (const pooled of names)
+      if (this.#containerOf(pooled) === undefined) this.#end(host, pooled);
     const { loop, hosts } = this.#options;
     const { containers } = loop.core.state;
     const number = hosts.get(host)?.number ?? -1;

@@ -22,6 +22,8 @@ interface Pending {
 interface Queue {
   pending: Pending[];
   sending: boolean;
+  /** ends its pause before the next try */
+  wake: () => void;
 }
 
 /** Refusals that no other agent and no later moment changes. */
@@ -59,7 +61,7 @@ export class Proposals {
     committed: () => void = () => undefined,
   ): void {
     let queue = this.#queues.get(kernel);
-    if (queue === undefined) this.#queues.set(kernel, (queue = { pending: [], sending: false }));
+    if (queue === undefined) this.#queues.set(kernel, (queue = newQueue()));
     queue.pending.push({ entry, refused, committed });
     if (queue.sending) return;
     queue.sending = true;
@@ -71,11 +73,16 @@ export class Proposals {
     });
   }
 
+  /** Its log can be reached now: what waits for that is tried at once. */
+  wake(kernel: LiveKernel): void {
+    this.#queues.get(kernel)?.wake();
+  }
+
   async #run(kernel: LiveKernel, queue: Queue): Promise<void> {
     let size = MAX_BATCH;
     while (queue.pending.length > 0) {
       const batch = queue.pending.slice(0, size);
-      const refusal = await this.#send(kernel, batch);
+      const refusal = await this.#send(kernel, queue, batch);
       if (refusal !== undefined && batch.length > 1) {
         // One of them is bad: alone, each finds out whether it is the one.
         size = 1;
@@ -92,7 +99,11 @@ export class Proposals {
   }
 
   /** The refusal, or nothing once they are committed. */
-  async #send(kernel: LiveKernel, batch: readonly Pending[]): Promise<NbosError | undefined> {
+  async #send(
+    kernel: LiveKernel,
+    queue: Queue,
+    batch: readonly Pending[],
+  ): Promise<NbosError | undefined> {
     const entries = batch.map(({ entry }) => entry);
     let backoffMs = FIRST_BACKOFF_MS;
     for (let attempt = 0; ; attempt++) {
@@ -109,13 +120,14 @@ export class Proposals {
           this.#options.log.debug({ kernel: kernel.id, host, code }, 'not committed, asked again');
         }
       }
-      await pause(backoffMs);
+      await pause(queue, backoffMs);
       backoffMs = Math.min(MAX_BACKOFF_MS, backoffMs * 2);
     }
   }
 
   /** First the executor of a START, then the leader, then the others in turn. */
   #hostFor(kernel: LiveKernel, entries: readonly LogEntry[], attempt: number): string | undefined {
+    if (kernel.moving) return undefined;
     const start = entries.findLast((entry) => entry.type === 'start');
     const wanted = start === undefined ? kernel.executor : start.executor;
     const members = [...kernel.members.values()].filter(
@@ -133,6 +145,16 @@ function closed(kernel: LiveKernel): NbosError {
   return new NbosError('kernel-unknown', `kernel ${kernel.id} was shut down`);
 }
 
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+function newQueue(): Queue {
+  return { pending: [], sending: false, wake: () => undefined };
+}
+
+function pause(queue: Queue, ms: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    queue.wake = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+  });
 }

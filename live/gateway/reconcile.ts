@@ -94,6 +94,9 @@ export class Reconciler {
     const isLate = report.applied < kernel.appliedIndex;
     for (const open of isLate ? [] : report.open) {
       const cell = kernel.cells.get(open.submit.cell);
+      const isAnswered = cell === undefined && kernel.decided.has(open.submit.cell);
+      // Its log is about to hear that.
+      if (isAnswered) continue;
       if (cell === undefined) this.#open(kernel, open, report);
       else if (open.attempt > 0 && cell.state === 'waiting') this.#started(kernel, open, report);
       else cell.accepted = true;

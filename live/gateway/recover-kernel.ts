@@ -21,6 +21,8 @@ export interface RecoverKernelOptions {
   table: KernelTable;
   recovery: () => Recovery;
   onNamed: (kernel: LiveKernel) => void;
+  /** kernels have a process for their cells only */
+  isVisiting: boolean;
   /** ms that the replica may take */
   startMs: number;
 }
@@ -103,7 +105,7 @@ export class RecoverKernel {
     }
     for (const other of others) replicas.leave(kernel, other);
     member.joined = true;
-    replicas.recovering(member);
+    replicas.recovering(kernel, member);
     for (const container of containers)
       if (container !== -1 && container !== member.container)
         loop.post({ kind: 'container-lost', container });
@@ -112,7 +114,7 @@ export class RecoverKernel {
   }
 
   /** As `fromStore`, of a kernel that no host has told this gateway of. */
-  async unknown(id: string): Promise<{ kernel: LiveKernel; member: Member }> {
+  async unknown(id: string): Promise<{ kernel: LiveKernel; member: Member | undefined }> {
     const { table, loop, recovery, onNamed } = this.#options;
     await recovery().done;
     if (recovery().isAwaited(id))
@@ -124,14 +126,18 @@ export class RecoverKernel {
     const stored = await this.#storedOf(id);
     if (table.wasRemoved(id) || table.get(id) !== undefined)
       throw new NbosError('change-refused', `kernel ${id} was shut down, or is known by now`);
-    const kernel = kernelOf({ ...stored, meta: { ...stored.meta, session: table.newSession() } });
+    // No host has anything of it: it is of the kind that there is here from now on.
+    const { visits: _, ...meta } = stored.meta;
+    const own = this.#options.isVisiting ? { replicas: 1, visits: true as const } : {};
+    const session = table.newSession();
+    const kernel = kernelOf({ ...stored, meta: { ...meta, ...own, session } });
     kernel.restoring = true;
     table.add(kernel);
     onNamed(kernel);
-    const { session } = kernel;
     const { need, gpuType, replicas } = kernel.meta;
+    kernel.everReady = kernel.visits;
     loop.post({ kind: 'session-opened', session, need, gpuType, replicas });
-    return { kernel, member: await this.#next(kernel) };
+    return { kernel, member: kernel.visits ? undefined : await this.#next(kernel) };
   }
 
   /** Rejects `change-refused` when the store has nothing, or what the store says. */

@@ -18,12 +18,14 @@ import {
   failedCell,
   hasMajority,
   isMissed,
+  isSuccessor,
   kernelOf,
   latestOf,
   type Report,
   repliedIn,
   reportsOf,
 } from './reports.ts';
+import type { Visits } from './visits.ts';
 
 export interface RecoveryOptions {
   loop: CoreLoop;
@@ -42,12 +44,19 @@ export interface RecoveryOptions {
   waitMs: number;
   /** ms that a kernel without a majority of its hosts is waited for; then it is shown as it is */
   majorityMs: number;
-  replicasPerKernel: number;
+  /** where kernels have a process for their cells only */
+  visits: Visits | undefined;
   onNamed: (kernel: LiveKernel) => void;
 }
 
 /** Notices of one kernel that are kept until it is known. */
 const MOST_KEPT = 10_000;
+
+interface Adopted {
+  member: Member;
+  /** core's number */
+  host: number;
+}
 
 interface Kept {
   host: string;
@@ -186,12 +195,25 @@ export class Recovery {
     for (const { host, notice } of kept) this.onNotice(host, notice);
   }
 
+  /** What is known is an older log of the kernel, whose host could not be told: this one goes on. */
+  #succeed(kernel: LiveKernel, host: string, report: KernelReport): void {
+    for (const member of [...kernel.members.values()]) this.#options.replicas.leave(kernel, member);
+    this.#addMembers(kernel, report, [{ host, report }]);
+    kernel.nextMember = Math.max(kernel.nextMember, report.member + 1);
+    kernel.appliedIndex = report.applied;
+    kernel.heardIndex = report.applied;
+    kernel.executor = report.executor;
+    kernel.count = Math.max(kernel.count, report.count);
+    kernel.nextCell = Math.max(kernel.nextCell, report.nextCell);
+  }
+
   /** A host that comes after the others, or again. */
   #late(host: string, { kernels }: AgentHello): void {
     const { table, loop, replicas, reconciler, delivery } = this.#options;
     for (const report of kernels) {
       const kernel = table.get(report.kernel);
       if (kernel !== undefined) {
+        if (isSuccessor(kernel, report)) this.#succeed(kernel, host, report);
         const isSure = hearOf(kernel, { host, report }, { loop, replicas });
         if (!isSure && !kernel.members.has(report.member)) continue;
         replicas.reported(kernel, host, report);
@@ -213,13 +235,14 @@ export class Recovery {
     const named = new Set(kernels.map(({ kernel }) => kernel));
     for (const kernel of table) {
       for (const member of kernel.members.values())
-        if (member.host === host && !named.has(kernel.id)) replicas.missing(member);
+        if (member.host === host && !named.has(kernel.id)) replicas.missing(kernel, member);
     }
   }
 
   #adopt(reports: readonly Report[]): void {
     const { table, loop } = this.#options;
     const best = latestOf(reports);
+    if (this.#isForeign(best)) return;
     const kernel = kernelOf(best);
     if (!hasMajority(reports)) {
       kernel.lostQuorum = true;
@@ -228,10 +251,50 @@ export class Recovery {
     this.#addMembers(kernel, best, reports);
     table.add(kernel);
     this.#options.onNamed(kernel);
+    const adopted = kernel.visits ? this.#openVisiting(kernel) : this.#adoptReplicas(kernel);
+    if (kernel.pinned.length > 0)
+      loop.post({ kind: 'session-pinned', session: kernel.session, pinned: true });
+    this.#takeOutputs(kernel, reports);
+    kernel.toldReplied = repliedIn(reports) ?? 0;
+    this.#takeDecided(kernel, best, repliedIn(reports));
+    const failed = failedCell(best, kernel, repliedIn(reports));
+    for (const open of best.open.toSorted((a, b) => a.submit.cell - b.submit.cell))
+      this.#takeOpen(kernel, open, adopted, open.submit.cell > failed);
+    // A move that the gateway before this one had begun: core has taken the kernel over without it.
+    // Where one member is all there is, which of two has everything is not known here.
+    if (kernel.minority === undefined && kernel.meta.replicas > 1)
+      this.#options.replicas.removeSurplus(kernel);
+  }
+
+  /**
+   * Policies that keep a process for each kernel and those that do not cannot take each other's
+   * over: such a kernel stays on its hosts as it is.
+   */
+  #isForeign({ kernel, meta }: KernelReport): boolean {
+    const { visits, table, log } = this.#options;
+    const isVisiting = meta.visits === true;
+    if (isVisiting === (visits !== undefined)) return false;
+    const policies = isVisiting ? 'batch-fcfs or lcp' : 'notebookos or reservation';
+    log.warn({ kernel }, `a kernel is left out: it comes back with --policy ${policies}`);
+    table.leaveOut(meta.session);
+    return true;
+  }
+
+  /** Core has nothing of it between its cells: not even of one that runs, until it is told. */
+  #openVisiting(kernel: LiveKernel): Adopted[] {
+    const { loop } = this.#options;
+    const { need, gpuType, replicas } = kernel.meta;
+    kernel.everReady = true;
+    for (const member of kernel.members.values()) member.ready = false;
+    loop.post({ kind: 'session-opened', session: kernel.session, need, gpuType, replicas });
+    return [];
+  }
+
+  #adoptReplicas(kernel: LiveKernel): Adopted[] {
     const adopted = this.#containers(kernel);
     const lastReplica = adopted.findIndex(({ member }) => member.member === kernel.executor);
     for (const { member } of adopted) this.#options.driver.adopted(member.container, kernel);
-    loop.post({
+    this.#options.loop.post({
       kind: 'session-adopted',
       session: kernel.session,
       need: kernel.meta.need,
@@ -245,18 +308,7 @@ export class Recovery {
       lastReplica,
       executed: kernel.executed,
     });
-    if (kernel.pinned.length > 0)
-      loop.post({ kind: 'session-pinned', session: kernel.session, pinned: true });
-    this.#takeOutputs(kernel, reports);
-    kernel.toldReplied = repliedIn(reports) ?? 0;
-    this.#takeDecided(kernel, best, repliedIn(reports));
-    const failed = failedCell(best, kernel, repliedIn(reports));
-    for (const open of best.open.toSorted((a, b) => a.submit.cell - b.submit.cell))
-      this.#takeOpen(kernel, open, adopted, open.submit.cell > failed);
-    // A move that the gateway before this one had begun: core has taken the kernel over without it.
-    // Where one member is all there is, which of two has everything is not known here.
-    if (kernel.minority === undefined && kernel.meta.replicas > 1)
-      this.#options.replicas.removeSurplus(kernel);
+    return adopted;
   }
 
   #addMembers(kernel: LiveKernel, best: KernelReport, reports: readonly Report[]): void {
@@ -281,14 +333,14 @@ export class Recovery {
   }
 
   /** Numbers for the containers of members whose hosts are up; those on other hosts have none. */
-  #containers(kernel: LiveKernel): { member: Member; host: number }[] {
-    const { hosts, loop, replicasPerKernel } = this.#options;
+  #containers(kernel: LiveKernel): Adopted[] {
+    const { hosts, loop } = this.#options;
     let next = loop.core.state.nextContainer;
     const up = [...kernel.members.values()].filter(({ host }) => hosts.isUp(host));
     // The executor is among them whatever the limit is now.
     up.sort((a, b) => Number(b.member === kernel.executor) - Number(a.member === kernel.executor));
     return up
-      .slice(0, replicasPerKernel)
+      .slice(0, kernel.meta.replicas)
       .sort((a, b) => a.member - b.member)
       .map((member) => {
         member.container = next++;
@@ -335,7 +387,7 @@ export class Recovery {
   #takeOpen(
     kernel: LiveKernel,
     open: OpenCell,
-    adopted: readonly { member: Member; host: number }[],
+    adopted: readonly Adopted[],
     isStopped: boolean,
   ): void {
     const { loop, outcomes } = this.#options;
@@ -359,15 +411,32 @@ export class Recovery {
     cell.state = 'running';
     cell.startedAt = loop.now();
     kernel.running = cell;
-    const replica = adopted.findIndex(({ member }) => member.member === executor);
-    if (replica === -1) {
+    const place = kernel.visits
+      ? this.#visitOf(kernel, executor)
+      : { replica: adopted.findIndex(({ member }) => member.member === executor) };
+    if (place === undefined || place.replica === -1) {
       const text = 'its host was lost while the cell ran, and its variables with what it did';
       outcomes.abort(kernel, cell, 'host-lost', text);
       return;
     }
     let bits = 0;
     for (const device of devices) bits |= 1 << device;
-    const run = { session, cell: cell.cell, replica, submittedAt, need, attempt: 1 };
+    const run = { session, cell: cell.cell, ...place, submittedAt, need, attempt: 1 };
     loop.post({ kind: 'execution-adopted', ...run, devices: bits });
+    // Core's books have no room for it: it ends, and then so does its process.
+    const member = kernel.members.get(executor);
+    if (kernel.visits && member !== undefined && cell.ticket === 0) member.container = -1;
+  }
+
+  /** The container that a running cell has for itself. */
+  #visitOf(kernel: LiveKernel, executor: number) {
+    const { hosts, loop, visits } = this.#options;
+    const member = kernel.members.get(executor);
+    const host = hosts.get(member?.host ?? '')?.number ?? -1;
+    if (member === undefined || host === -1) return undefined;
+    const container = loop.core.state.nextContainer;
+    member.container = container;
+    visits?.adopted(container, kernel);
+    return { replica: 0, container, host };
   }
 }

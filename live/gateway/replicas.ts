@@ -25,10 +25,15 @@ export interface ReplicasOptions {
   onReady: (kernel: LiveKernel, member: Member, startMs: number) => void;
   /** a replica's process did not start */
   onFailed: (kernel: LiveKernel) => void;
+  /** core's container of a kernel without a process of its own is gone */
+  onVisitLost: (container: number) => void;
+  /** such a kernel has a process that it should not have now */
+  onUnasked: (kernel: LiveKernel, member: Member) => void;
 }
 
 const RETRY_MS = 500;
 
+const WITHOUT_PROCESS: ReadonlySet<string> = new Set(['dead', 'starting', 'resting']);
 const NO_PROCESS = { process: 'starting', pid: 0 } as const;
 
 /**
@@ -64,8 +69,8 @@ export class Replicas {
   #beginAnew(kernel: LiveKernel, effect: StartContainer): void {
     for (const member of [...kernel.members.values()]) this.#purge(kernel, member);
     const member = this.#add(kernel, effect, true);
-    this.#options.restorer.begin(kernel, member, this.#pooledOf(effect)).then(
-      () => this.recovering(member),
+    this.#options.restorer.begin(kernel, member, this.pooledOf(effect)).then(
+      () => this.recovering(kernel, member),
       (error) => {
         member.joined = false;
         this.#notStarted(kernel, member, error);
@@ -88,8 +93,12 @@ export class Replicas {
     effects.forEach((effect, index) => {
       const member = added[index]!;
       this.#request(kernel, member, effect, members, { joins: false, niced: index > 0 }).then(
-        () => this.recovering(member),
-        (error) => this.#notStarted(kernel, member, error),
+        () => this.recovering(kernel, member),
+        (error) => {
+          // No log of it is anywhere, as far as can be told.
+          if (kernel.visits) member.joined = false;
+          this.#notStarted(kernel, member, error);
+        },
       );
     });
   }
@@ -102,8 +111,8 @@ export class Replicas {
     if (old?.joined === true && !old.leaving) {
       // The host is back with its log, or its process may yet start: nothing has to be copied.
       old.container = effect.container;
-      if (old.ready) this.#started(old);
-      else this.recovering(old);
+      if (old.ready) this.started(old);
+      else this.recovering(kernel, old);
       return;
     }
     this.#join(kernel, effect, old).catch((error) => {
@@ -126,13 +135,13 @@ export class Replicas {
     }
     if (this.#isMove(kernel, member)) {
       // `join-replica` follows, and the old one serves until then.
-      this.#started(member);
+      this.started(member);
       return;
     }
     await this.#admit(kernel, member);
     if (member.container === -1) return;
-    if (member.ready) this.#started(member);
-    else this.recovering(member);
+    if (member.ready) this.started(member);
+    else this.recovering(kernel, member);
   }
 
   #isMove(kernel: LiveKernel, { container }: Member): boolean {
@@ -166,6 +175,11 @@ export class Replicas {
     return kernel.addMember(id, container, joined);
   }
 
+  /** Has a member that is on its host start its process. */
+  wake(kernel: LiveKernel, member: Member, effect: StartContainer): Promise<unknown> {
+    return this.#request(kernel, member, effect, addresses(kernel), { joins: false, niced: false });
+  }
+
   #request(
     kernel: LiveKernel,
     member: Member,
@@ -173,7 +187,7 @@ export class Replicas {
     members: readonly MemberAddress[],
     how: { joins: boolean; niced: boolean },
   ): Promise<unknown> {
-    const pooled = this.#pooledOf(effect);
+    const pooled = this.pooledOf(effect);
     const request = { t: 'start-replica' as const, meta: kernel.meta, members, ...how, pooled };
     return this.#options.links.request(
       member.host,
@@ -182,7 +196,7 @@ export class Replicas {
     );
   }
 
-  #pooledOf({ start, container }: StartContainer): string {
+  pooledOf({ start, container }: StartContainer): string {
     return start === 'prewarmed' ? this.#options.pooledName(container) : '';
   }
 
@@ -192,21 +206,21 @@ export class Replicas {
   }
 
   /** In the log, without a process yet. */
-  recovering({ container, ready }: Member): void {
-    if (container !== -1 && !ready)
+  recovering({ visits }: LiveKernel, { container, ready }: Member): void {
+    if (container !== -1 && !ready && !visits)
       this.#options.loop.post({ kind: 'replica-recovering', container });
   }
 
-  #started({ container }: Member): void {
+  started({ container }: Member): void {
     if (container !== -1) this.#options.loop.post({ kind: 'container-started', container });
   }
 
   /** Its process is usable. */
   ready(kernel: LiveKernel, member: Member, startMs: number): void {
-    if (member.ready || kernel.closing) return;
+    if (member.ready || kernel.closing || (kernel.visits && member.container === -1)) return;
     member.ready = true;
     this.#options.onReady(kernel, member, startMs);
-    if (member.joined) this.#started(member);
+    if (member.joined) this.started(member);
   }
 
   /** Its process did not start, or will not. */
@@ -218,16 +232,23 @@ export class Replicas {
     if (member.position !== undefined) member.position.process = 'dead';
     if (kernel.closing) return;
     this.#options.onFailed(kernel);
-    const neverWas = kernel.meta.replicas === 1 && member.position === undefined;
+    const isOnly = kernel.meta.replicas === 1 && !kernel.visits;
+    const neverWas = isOnly && member.position === undefined;
     if (!member.joined || neverWas) this.#purge(kernel, member);
-    if (container !== -1) this.#options.loop.post({ kind: 'container-lost', container });
+    this.#lost(kernel, container);
+  }
+
+  #lost({ visits }: LiveKernel, container: number): void {
+    if (container === -1) return;
+    if (visits) this.#options.onVisitLost(container);
+    else this.#options.loop.post({ kind: 'container-lost', container });
   }
 
   /** Its process is gone and its agent starts another. */
-  died(member: Member): void {
+  died(kernel: LiveKernel, member: Member): void {
     member.ready = false;
     if (member.position !== undefined) member.position = { ...member.position, ...NO_PROCESS };
-    this.recovering(member);
+    this.recovering(kernel, member);
   }
 
   /** From this index of the log on its state is another: it is ready when it says so anew. */
@@ -235,16 +256,21 @@ export class Replicas {
     kernel.resetAt = index;
     for (const member of kernel.members.values()) {
       member.readyFrom = index;
-      this.died(member);
+      this.died(kernel, member);
     }
   }
 
   position(kernel: LiveKernel, member: Member, position: KernelPosition): void {
     member.position = { ...position };
     const { process, applied } = position;
+    const isUnasked = kernel.visits && member.container === -1;
+    if (isUnasked && process !== 'resting' && process !== 'dead') {
+      this.#options.onUnasked(kernel, member);
+      return;
+    }
     if (process === 'ready' && !member.ready && applied >= member.readyFrom) {
       this.ready(kernel, member, performance.now() - member.startedAt);
-    } else if ((process === 'dead' || process === 'starting') && member.ready) this.died(member);
+    } else if (WITHOUT_PROCESS.has(process) && member.ready) this.died(kernel, member);
   }
 
   /** What an agent that came back says of a kernel that is known here. */
@@ -254,21 +280,30 @@ export class Replicas {
       this.discard(host, report.kernel, report.member);
       return;
     }
+    if (kernel.visits && kernel.beginsEmpty) {
+      this.#purge(kernel, member);
+      return;
+    }
+    // Its log is there again.
+    if (kernel.visits && member.joined && !kernel.moving) kernel.restoring = false;
     if (report.process !== 'ready') member.ready = false;
     this.position(kernel, member, report);
-    if (!member.ready) this.recovering(member);
+    if (!member.ready) this.recovering(kernel, member);
     this.removeSurplus(kernel);
   }
 
   /** A replica that its host does not report is gone with its log, or is to be started yet. */
-  missing(member: Member): void {
+  missing(kernel: LiveKernel, member: Member): void {
     const { container } = member;
     const isNew = member.position === undefined && !member.ready;
     if (isNew && performance.now() - member.startedAt < this.#options.startMs) return;
     member.ready = false;
     member.container = -1;
     member.joined = false;
-    if (container !== -1) this.#options.loop.post({ kind: 'container-lost', container });
+    this.#lost(kernel, container);
+    if (!kernel.visits) return;
+    kernel.members.delete(member.member);
+    kernel.restoring = !kernel.moving;
   }
 
   /** Core knows that the host is lost. */

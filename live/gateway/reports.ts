@@ -46,6 +46,17 @@ export function failedCell(
   return isMissed(kernel, last, replied) && fails ? cell : Number.POSITIVE_INFINITY;
 }
 
+/**
+ * Whether a kernel without a process of its own was begun there later than what is known of it: its
+ * hosts could not be told, and reported first. Numbers in a log that begins anew are higher.
+ */
+export function isSuccessor(kernel: LiveKernel, { member, applied }: KernelReport): boolean {
+  const { visits, moving, members, appliedIndex, heardIndex } = kernel;
+  const isAway = [...members.values()].some(({ container }) => container !== -1);
+  if (!visits || moving || isAway || members.has(member)) return false;
+  return applied > Math.max(appliedIndex, heardIndex);
+}
+
 /** Whether its reply has not left yet, as far as can be told. */
 export function isMissed(
   { seenBefore }: LiveKernel,

@@ -19,6 +19,14 @@ export interface RestorerOptions {
   restoreMs: number;
 }
 
+/** What else belongs to a beginning. */
+export interface Preparation {
+  /** before the store is asked; what it rejects with ends the try */
+  before(): Promise<void>;
+  /** the new log is there, and nothing has gone into it yet */
+  begun(): void;
+}
+
 interface Waiter {
   resolve: (member: Member) => void;
   reject: (error: unknown) => void;
@@ -28,6 +36,7 @@ interface Waiter {
 const REST_MS = 1_000;
 const PASSING: ReadonlySet<string> = new Set(['store-unreachable', 'store-denied']);
 const NAMES_TOLD = 8;
+const NOTHING: Preparation = { before: () => Promise.resolve(), begun: () => undefined };
 
 /**
  * A kernel whose log is on no host any more begins anew with what the store has of it. What had not
@@ -65,12 +74,21 @@ export class Restorer {
   }
 
   /** Resolves once this member has the log of the kernel. Rejects as the host or the store says. */
-  async begin(kernel: LiveKernel, member: Member, pooled: string): Promise<void> {
+  async begin(
+    kernel: LiveKernel,
+    member: Member,
+    pooled: string,
+    preparation: Preparation = NOTHING,
+  ): Promise<void> {
     this.#busy.add(kernel);
     kernel.restoring = true;
     try {
+      await preparation.before();
       const answer = await this.#ask(kernel, member, pooled);
-      if (!kernel.closing) this.#settle(kernel, member, answer);
+      // Its host may have been given up meanwhile, and the kernel begun on another.
+      const isWanted = !kernel.closing && kernel.members.get(member.member) === member;
+      if (isWanted) preparation.begun();
+      if (isWanted) this.#settle(kernel, member, answer);
       this.#tell(kernel, (waiter) => waiter.resolve(member));
     } catch (error) {
       const { code, message } = error as NbosError;
@@ -142,18 +160,20 @@ function lostCells(kernel: LiveKernel, index: number): Cell[] {
     entry.type === 'end' ? [cell] : [],
   );
   const ending = [...kernel.cells.values()].filter(({ state }) => state === 'deciding');
+  const saved = Math.max(index, kernel.savedIndex);
   return [...ended, ...ending]
-    .filter(({ decidedAt, submit }) => decidedAt > index && isCounted(submit))
+    .filter(({ decidedAt, submit }) => decidedAt > saved && isCounted(submit))
     .sort((a, b) => a.count - b.count);
 }
 
 function noticeOf(
-  { executed, resetAt }: LiveKernel,
+  { executed, resetAt, visits }: LiveKernel,
   index: number,
   store: string,
   lost: readonly Cell[],
 ): string {
-  const gone = 'NotebookOS: all hosts that had this kernel are lost.';
+  const hosts = visits ? 'the host that had this kernel is' : 'all hosts that had this kernel are';
+  const gone = `NotebookOS: ${hosts} lost.`;
   if (index === -1) {
     if (executed === 0 || (resetAt > 0 && lost.length === 0)) return '';
     const why = store === '' ? 'there is no store' : `${store} had nothing of it yet`;

@@ -9,6 +9,7 @@ import type { Cells } from './cells.ts';
 import type { Delivery } from './delivery.ts';
 import type { ClientLink, LiveKernel, Member } from './kernel.ts';
 import type { Agents } from './links.ts';
+import type { WithoutProcess } from './without-process.ts';
 
 type ToKernel = 'shell' | 'control' | 'stdin';
 
@@ -16,6 +17,7 @@ export interface RouterOptions {
   links: Agents;
   cells: Cells;
   delivery: Delivery;
+  withoutProcess: WithoutProcess;
   log: Logger;
   /** the client ends or restarts the kernel by a message */
   onShutdown: (kernel: LiveKernel, restart: boolean) => Promise<void>;
@@ -45,9 +47,10 @@ export class Router {
       );
     }
     kernel.lastActivityMs = Date.now();
+    const isAlone = kernel.visits && kernel.front() === undefined;
     if (channel === 'stdin') {
       kernel.pendingInput = undefined;
-      this.#forward(kernel, channel, message);
+      if (!isAlone) this.#forward(kernel, channel, message);
     } else if (channel === 'shell' && type === 'execute_request') {
       this.#options.cells.submit(kernel, link, message);
     } else if (
@@ -60,6 +63,8 @@ export class Router {
     } else if (type === 'interrupt_request' && this.#options.onInterrupt(kernel)) {
       const reply = answerOf('interrupt_reply', kernel.id, message.header, '{"status":"ok"}');
       this.#options.delivery.answer(kernel, { link, session: link.session }, channel, reply);
+    } else if (isAlone) {
+      this.#options.withoutProcess.take(kernel, link, channel, type, message);
     } else {
       this.#ask(kernel, link, channel, id, message);
     }
@@ -148,7 +153,10 @@ export class Router {
       this.#question(kernel, member, message);
       return;
     }
-    if (readField(message.header, 'msg_type') === 'kernel_info_reply') kernel.info = message;
+    if (readField(message.header, 'msg_type') === 'kernel_info_reply') {
+      kernel.info = message;
+      this.#options.withoutProcess.learn(kernel, message);
+    }
     const id = readField(message.parent, 'msg_id') ?? '';
     const asked = kernel.asked.get(id);
     if (asked === undefined) return;
