@@ -3,13 +3,18 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PYTHON } from '../kernel/kernel-kit.ts';
 
-/** A package `nbosdemo` with a module of many lines, a submodule and a program of its name. */
+/**
+ * A package `nbosdemo` with a submodule and a program of its name. Where there is a folder .loaded,
+ * its module leaves its process's id there.
+ */
 const BUILD = `
 import sys, zipfile
 folder, version = sys.argv[1:3]
 info = 'nbosdemo-%s.dist-info/' % version
+told = "import os\\nif os.path.isdir('.loaded'): open('.loaded/%d' % os.getpid(), 'w').close()\\n"
+thing = '__version__ = %r\\nclass Thing:\\n    made_by = %r\\n' % (version, version)
 files = {
-    'nbosdemo/__init__.py': '__version__ = %r\\nclass Thing:\\n    made_by = %r\\n' % (version, version),
+    'nbosdemo/__init__.py': told + thing,
     'nbosdemo/part.py': 'def where():\\n    return %r\\n\\ndef main():\\n    print("demo", %r)\\n'
         % (version, version),
     info + 'METADATA': 'Metadata-Version: 2.1\\nName: nbosdemo\\nVersion: %s\\n' % version,

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -81,13 +81,15 @@ live('files and packages of a cell are there for the other replicas', async () =
 live('after an upgrade no replica goes on with what it had loaded', async () => {
   const { id, client } = await system.notebook();
   await ran(client, `%pip ${fromWheels(wheels, '1.0')}`);
+  mkdirSync(join(workspace, '.loaded'));
   await ran(client, 'import nbosdemo; thing = nbosdemo.Thing(); thing.x = 7');
   await moved(id, client, 'print(thing.made_by)');
-  // Standbys take changes over a little later, and say so with their host's next beat.
-  await new Promise((resolve) => setTimeout(resolve, 1000));
+  // Standbys take changes over a little later.
   await system.until('every replica has loaded it', async () => {
     const { replicas } = await system.kernel(id);
-    return replicas.every(({ process }) => process === 'ready');
+    return replicas.every(
+      ({ pid, process }) => process === 'ready' && existsSync(join(workspace, '.loaded', `${pid}`)),
+    );
   });
   const before = (await system.kernel(id)).replicas.map(({ pid }) => pid);
   await ran(client, `%pip ${fromWheels(wheels, '2.0')}`);
