@@ -62,7 +62,7 @@ export class SavedKernel {
   readonly #fence: SavingFence;
   /** blobs in the store by hash that may be relied on; undefined until it was asked */
   #blobs: Map<string, Kept> | undefined;
-  /** of older generations, that whoever saves for these may be removing at the moment */
+  /** that no table needs which counts: those of older generations may be on their way out */
   #strays: Kept[] = [];
   #claims: readonly Claim[] = [];
   /** keys of tables in the store, oldest first */
@@ -255,8 +255,7 @@ export class SavedKernel {
       this.#checkWanted();
       const { hash, bytes } = blob;
       const path = join(blobs.directory(this.kernel), hash);
-      const apart = this.#strays.some((stray) => stray.hash === hash) ? generation : 0;
-      const key = await store.saveBlob(this.kernel, blob, path, apart);
+      const key = await store.saveBlob(this.kernel, blob, path, generation);
       this.#strays = this.#strays.filter((stray) => stray.key !== key);
       known.set(hash, { key, hash, bytes, unusedSince: 0 });
       this.#bytes -= bytes;

@@ -25,11 +25,14 @@ export interface StoredTable {
 export interface StoredBlob {
   readonly key: string;
   readonly hash: string;
+  /** as of a table */
+  readonly generation: number;
   readonly bytes: number;
 }
 
 /** What the store has of a kernel. */
 export interface SavedObjects {
+  /** of the oldest generations first */
   readonly blobs: readonly StoredBlob[];
   /** oldest first */
   readonly tables: readonly StoredTable[];
@@ -37,8 +40,11 @@ export interface SavedObjects {
   readonly claims: readonly Claim[];
 }
 
+/** Kernels of which it is noted where their blobs are. */
+const MOST_NOTED = 32;
+
 const TABLE = /^kernels\/[^/]+\/tables\/(\d{16})-([0-9a-f]{64})(?:\.(\d{1,16}))?$/;
-const BLOB = /^kernels\/[^/]+\/blobs\/([0-9a-f]{64})(?:\.\d{1,16})?$/;
+const BLOB = /^kernels\/[^/]+\/blobs\/([0-9a-f]{64})(?:\.(\d{1,16}))?$/;
 
 /**
  * Kernels in a store: kernels/ID/blobs/SHA256, kernels/ID/tables/INDEX-SHA256 and, of kernels that
@@ -51,6 +57,8 @@ export class KernelStore {
   readonly claims: Claims;
   readonly #store: CheckedStore;
   readonly #seal: Seal;
+  /** where blobs were, by hash, when a kernel was last looked at */
+  readonly #places = new Map<string, ReadonlyMap<string, string>>();
 
   constructor(store: CheckedStore, seal: Seal) {
     this.#store = store;
@@ -63,16 +71,16 @@ export class KernelStore {
   }
 
   /**
-   * `path`: its file, which nobody writes to any more. Returns its key, which is `apart` from the
-   * one that an older generation gave it, when that is not 0.
+   * `path`: its file, which nobody writes to any more. Returns its key, which is the generation's
+   * own: whoever saved for an older one may remove what had that one's at any time.
    */
   async saveBlob(
     kernel: string,
     { hash, bytes }: Blob,
     path: string,
-    apart: number,
+    generation: number,
   ): Promise<string> {
-    const key = named(blobKey(kernel, hash), apart);
+    const key = named(blobKey(kernel, hash), generation);
     await this.#store.put(key, contentOfFile(path, bytes, hash));
     return key;
   }
@@ -83,13 +91,13 @@ export class KernelStore {
     { hash, bytes }: { hash: string; bytes: number },
     take: (piece: Uint8Array) => Promise<void>,
   ): Promise<boolean> {
-    const plain = blobKey(kernel, hash);
-    const expected = { bytes, sha256: hash };
-    if (await this.#store.read(plain, expected, take)) return true;
-    const all = await this.#store.list(`${folderOf(kernel)}/blobs/`);
-    for (const { key } of all)
-      if (key.startsWith(`${plain}.`) && (await this.#store.read(key, expected, take))) return true;
-    return false;
+    const read = (key: string): Promise<boolean> =>
+      this.#store.read(key, { bytes, sha256: hash }, take);
+    const noted = this.#places.get(kernel)?.get(hash) ?? blobKey(kernel, hash);
+    if (await read(noted)) return true;
+    await this.objects(kernel);
+    const found = this.#places.get(kernel)?.get(hash) ?? noted;
+    return found !== noted && (await read(found));
   }
 
   /** Saves a table whose blobs are saved; returns its key. */
@@ -157,14 +165,23 @@ export class KernelStore {
     const blobs: StoredBlob[] = [];
     const tables: StoredTable[] = [];
     for (const { key, bytes } of objects) {
-      const hash = BLOB.exec(key)?.[1];
-      if (hash !== undefined) blobs.push({ key, hash, bytes });
-      const [, index, , generation] = TABLE.exec(key) ?? [];
+      const [, hash, owner = 0] = BLOB.exec(key) ?? [];
+      if (hash !== undefined) blobs.push({ key, hash, bytes, generation: Number(owner) });
+      const [, index, , generation = 0] = TABLE.exec(key) ?? [];
       if (index !== undefined)
-        tables.push({ key, index: Number(index), generation: Number(generation ?? 0) });
+        tables.push({ key, index: Number(index), generation: Number(generation) });
     }
+    blobs.sort((a, b) => a.generation - b.generation);
+    this.#note(kernel, blobs);
     tables.sort((a, b) => a.generation - b.generation || a.index - b.index);
     return { blobs, tables, claims: claimsIn(objects) };
+  }
+
+  /** Of several with one content, the last one is of the newest generation. */
+  #note(kernel: string, blobs: readonly StoredBlob[]): void {
+    this.#places.delete(kernel);
+    this.#places.set(kernel, new Map(blobs.map(({ hash, key }) => [hash, key])));
+    if (this.#places.size > MOST_NOTED) this.#places.delete(this.#places.keys().next().value!);
   }
 
   /** Kernels that it has anything of. */
