@@ -162,9 +162,10 @@ async function machines({ policy, gpusPerHost, engines }: LivePlan): Promise<Pla
     chownSync(all.workspace, KERNEL_USER, KERNEL_USER);
     await all.makeKeys(ids.join());
     const gpus = ['--gpus-per-host', String(gpusPerHost)];
-    await all.startGateway(['--hosts', String(engines), '--docker', '--policy', policy, ...gpus]);
+    const each = ['--store', `file:${join(files, 'store')}`, ...gpus];
+    await all.startGateway(['--hosts', String(engines), '--docker', '--policy', policy, ...each]);
     for (const [at, id] of ids.entries())
-      all.startAgent(all.hosts[at]!, id, ['--docker', all.hosts[at]!.engine, ...gpus]);
+      all.startAgent(all.hosts[at]!, id, ['--docker', all.hosts[at]!.engine, ...each]);
     await all.untilUp(...ids);
     return { system, files, stop: () => all.stop() };
   } catch (error) {
