@@ -3,6 +3,8 @@ import type { Test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { contentOf, PIECE_BYTES } from '../../../live/stores/checked-content.ts';
 import { CheckedStore } from '../../../live/stores/checked-store.ts';
+import { Claims } from '../../../live/stores/claims.ts';
+import { Seal } from '../../../live/stores/seal.ts';
 import type { Content, ObjectStore } from '../../../live/stores/store.ts';
 import { testWithPart } from '../../skip.ts';
 
@@ -54,6 +56,7 @@ export function storeContract(test: Test, { name, missing, open }: ContractOf): 
   listsAndClaims(withStore);
   mistakes(withStore);
   readings(withStore);
+  generations(withStore);
 }
 
 function wholeObjects(withStore: WithStore): void {
@@ -188,6 +191,44 @@ function readings(withStore: WithStore): void {
     }
     await write;
     assert.ok(read > 0);
+  });
+}
+
+function generations(withStore: WithStore): void {
+  withStore("each generation of a kernel is one claimant's, and is decided once", async (store) => {
+    const seal = new Seal(randomBytes(32));
+    const hosts = Array.from({ length: 4 }, () => new Claims(store, seal));
+    const [one, two, three] = hosts as [Claims, Claims, Claims];
+    assert.equal(await one.list('k1'), []);
+    assert.is(await one.begun('k1', []), undefined);
+    const claimed = await Promise.all(hosts.map((claims) => claims.claim('k1')));
+    assert.equal(claimed.sort(), [1, 2, 3, 4]);
+    assert.is(await two.claimThis('k1', 4), false);
+    await one.claim('k10');
+    const said = await Promise.all([one.begin('k1', 2, 'kernels/k1/x'), two.giveUp('k1', 2)]);
+    assert.is(said[0], !said[1], 'it began, or was given up');
+    assert.is(await three.giveUp('k1', 3), true);
+    assert.is(await one.begin('k1', 3, ''), false);
+    assert.is(await one.begin('k1', 1, 'kernels/k1/base'), true);
+    assert.is(await three.giveUp('k1', 1), false);
+    assert.is(await one.begin('k1', 4, ''), true);
+    const list = await three.list('k1');
+    assert.equal(
+      list.map(({ generation, ended }) => [generation, ended]),
+      [1, 2, 3, 4].map((generation) => [generation, true]),
+    );
+    assert.equal(await three.begun('k1', list), { generation: 4, from: '' });
+    assert.equal(await three.begun('k1', list.slice(0, 1)), {
+      ...{ generation: 1, from: 'kernels/k1/base' },
+    });
+    await three.forgetBefore('k1', list, 4);
+    assert.equal(
+      (await one.list('k1')).map(({ generation }) => generation),
+      [4],
+    );
+    assert.is(await one.claim('k1'), 5);
+    const stranger = new Claims(store, new Seal(randomBytes(32)));
+    await rejects(stranger.begun('k1', list), 'store-corrupt');
   });
 }
 

@@ -87,6 +87,70 @@ test('a table of another kernel, another time or another system is not taken', a
   assert.equal(await store.kernels(), ['k2']);
 });
 
+test('of a kernel that began anew only what its generation saved counts', async () => {
+  const { raw, store } = make();
+  const save = async (index: number, generation: number): Promise<string> => {
+    const state = logOf([unit('a', `${index}`)]).state();
+    return (await store.saveTable(K, { index, state }, generation)).key;
+  };
+  const latest = async (): Promise<number | undefined> => (await store.latestTable(K))?.index;
+  const base = await save(9, 0);
+  const first = await store.claims.claim(K);
+  await save(10, 0);
+  assert.is(await latest(), 10, 'nobody has begun yet');
+  assert.ok(await store.claims.begin(K, first, base));
+  await save(11, 0);
+  assert.is(await latest(), 9, 'what was saved for the lost log does not count');
+  const own = await save(1_000_010, first);
+  assert.is(await latest(), 1_000_010);
+  // A restart of the kernel: what there was before does not come back.
+  const second = await store.claims.claim(K);
+  assert.ok(await store.claims.begin(K, second, ''));
+  assert.is(await latest(), undefined);
+  const third = await store.claims.claim(K);
+  assert.ok(await store.claims.giveUp(K, third));
+  assert.is(await latest(), undefined);
+  // A table is not made another generation's by its name.
+  const moved = own.replace(/\.1$/, '.2');
+  raw.objects.set(moved, raw.objects.get(own)!);
+  await rejects(store.latestTable(K), 'store-corrupt');
+  raw.objects.delete(moved);
+  await save(2_000_000, second);
+  assert.is(await latest(), 2_000_000);
+  await store.remove(K);
+  assert.equal(raw.keys(), []);
+});
+
+test('a blob is found under the name of any generation', async () => {
+  const { raw, store } = make();
+  const path = join(folder, 'blob');
+  await writeFile(path, 'content');
+  const blob = { hash: createHash('sha256').update('content').digest('hex'), bytes: 7, mac: '' };
+  const read = async (): Promise<string | undefined> => {
+    const pieces: Uint8Array[] = [];
+    const found = await store.readBlob(K, blob, async (piece) => void pieces.push(piece));
+    return found ? String(Buffer.concat(pieces)) : undefined;
+  };
+  assert.is(await read(), undefined);
+  const keys: string[] = [];
+  for (const generation of [0, 2, 10]) {
+    keys.push(await store.saveBlob(K, blob, path, generation));
+    assert.is(await read(), 'content');
+  }
+  const { blobs } = await store.objects(K);
+  assert.equal(
+    blobs.map(({ key }) => key),
+    keys,
+    'the newest generation comes last',
+  );
+  for (const key of keys.reverse()) {
+    assert.is(await read(), 'content');
+    await store.removeObjects([key]);
+  }
+  assert.is(await read(), undefined);
+  assert.equal(raw.keys(), []);
+});
+
 test('the seal of a system is made once, for its user alone', async () => {
   const place = join(folder, 'keys');
   const seals = await Promise.all([1, 2, 3, 4].map(() => sealOf(place)));
