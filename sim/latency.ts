@@ -54,7 +54,7 @@ export class Latencies {
     checkRange(config.prewarmedMinMs, config.prewarmedMaxMs, 'prewarmedMinMs', 'prewarmedMaxMs');
     const quantiles: Quantiles = config.raftCommitMs;
     this.#options = numbersOf(config);
-    this.#seed = config.seed;
+    this.#seed = config.latencySeed === -1 ? config.seed : config.latencySeed;
     this.#commit = new QuantileTable(quantiles, 'raftCommitMs');
     const { stateCommitMs } = config;
     this.#stateCommit =

@@ -391,6 +391,15 @@ export const OPTIONS = {
   ),
 
   // latency
+  latencySeed: integer(
+    -1,
+    -1,
+    2_147_483_647,
+    'latency',
+    '',
+    'code',
+    'seed of what takes how long, where that alone is to vary; -1: seed',
+  ),
   gatewayMinMs: number(1, 0, MANY, 'latency', 'ms', 'code', 'request hop, least'),
   gatewayMaxMs: number(5, 0, MANY, 'latency', 'ms', 'code', 'request hop, most'),
   raftCommitMs: structure<Quantiles>(

@@ -108,7 +108,8 @@ async function simulations(
       untilMs: 0,
       oversize: 'drop',
       releaseAfter: 'commit',
-      seed: part.config.seed + draw,
+      // The seed stays: by it core chooses at random, as it did in the live run.
+      latencySeed: draw,
       // Of those that might have joined only those that did are simulated.
       ...(part.config.fixed ? { hosts: Math.max(1, mostHosts(part.events)) } : {}),
     };

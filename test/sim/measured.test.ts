@@ -48,6 +48,14 @@ test('without tables replies, other executors and openings are as requests, elec
   assert.is(l.openingStartMs('prewarmed', 1, 0, 1), l.prewarmedStartMs(1, 0, 1));
 });
 
+test('latencies can have a seed of their own', () => {
+  const start = (options: PartialConfig) =>
+    new Latencies(resolveConfig(options)).coldStartMs(1, 2, 1);
+  assert.is(start({ seed: 1, latencySeed: 9 }), start({ seed: 9 }));
+  assert.is(start({ seed: 1, latencySeed: 0 }), start({ seed: 0 }));
+  assert.is.not(start({ seed: 1, latencySeed: 9 }), start({ seed: 1 }));
+});
+
 /** Two users of one GPU: the second one comes while the first one's cell runs. */
 function contended() {
   const builder = new TraceBuilder();
