@@ -92,6 +92,7 @@ export function kernelOf(best: StoredKernel): LiveKernel {
   kernel.count = best.count;
   kernel.executor = best.executor;
   kernel.executed = best.count;
+  kernel.resetAt = best.resetAt ?? 0;
   kernel.appliedIndex = best.applied;
   kernel.unreplicated = best.unreplicated ?? [];
   kernel.pinned = best.pinned ?? [];

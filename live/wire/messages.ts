@@ -105,7 +105,7 @@ export type StoredKernel = Pick<
   KernelReport,
   'meta' | 'applied' | 'epoch' | 'executor' | 'nextCell' | 'nextAttempt' | 'count'
 > &
-  Partial<Pick<KernelReport, 'members' | 'unreplicated' | 'pinned' | 'stateBytes'>>;
+  Partial<Pick<KernelReport, 'members' | 'unreplicated' | 'pinned' | 'stateBytes' | 'resetAt'>>;
 
 /** Whether a host sees a file in the folder that its kernels work in; unknown: it is not there. */
 export interface WorkspaceSight {

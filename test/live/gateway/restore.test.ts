@@ -2,6 +2,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { NbosError } from '../../../core/errors.ts';
 import type { LiveKernel } from '../../../live/gateway/kernel.ts';
+import { kernelOf } from '../../../live/gateway/reports.ts';
 import { Client, create, type Kit, startKit, stopKit, until } from './brain-kit.ts';
 
 const test = suite('restore');
@@ -101,6 +102,18 @@ test('a restart, when the store was asked in vain, begins empty', async () => {
   assert.is(client.text(id), '0\n');
   const asked = kit.agents.requests.findLast(({ t }) => t === 'restore-replica');
   assert.ok(asked?.t === 'restore-replica' && asked.empty);
+});
+
+test('a gateway that starts anew knows of a restart of the kernel as its host does', async () => {
+  start(2);
+  const { kernel, client, live } = await notebook();
+  await client.reply(client.run('print 1'));
+  const report = {
+    ...{ meta: live.meta, applied: 9, epoch: 3, executor: 1, nextCell: 2, nextAttempt: 2 },
+    count: 0,
+  };
+  assert.is(kernelOf({ ...report, resetAt: 7 }).resetAt, 7, kernel);
+  assert.is(kernelOf(report).resetAt, 0);
 });
 
 test('a host that comes back with its log goes on with it, and the store is left alone', async () => {
