@@ -53,12 +53,29 @@ export function word(describe: string, more: Options = {}): Options {
 
 /** An option that takes a whole number; anything else is a `usage` error that names it. */
 export function count(name: string, min: number, describe: string, more: Options = {}): Options {
-  const expected = `expected a whole number${min > Number.MIN_SAFE_INTEGER ? ` from ${min}` : ''}`;
+  return wholeNumber(name, [min, Number.MAX_SAFE_INTEGER], describe, more);
+}
+
+/** An option that takes a TCP port; from 0 where any free one will do. */
+export function tcpPort(min: 0 | 1, describe: string): Options {
+  return wholeNumber('port', [min, 65_535], describe);
+}
+
+function wholeNumber(
+  name: string,
+  [min, max]: [number, number],
+  describe: string,
+  more: Options = {},
+): Options {
+  const from = min > Number.MIN_SAFE_INTEGER ? ` from ${min}` : '';
+  const to = max < Number.MAX_SAFE_INTEGER ? ` to ${max}` : '';
   return word(describe, {
     ...more,
     coerce: once(name, (text) => {
       const value = Number(text);
-      if (text.trim() !== '' && Number.isSafeInteger(value) && value >= min) return value;
+      const fits = Number.isSafeInteger(value) && value >= min && value <= max;
+      if (text.trim() !== '' && fits) return value;
+      const expected = `expected a whole number${from}${to}`;
       throw new NbosError('usage', `--${name}: ${expected}, found "${text}"`);
     }),
   });

@@ -49,23 +49,23 @@ export function unwritable(path: string, error: unknown): NbosError {
   );
 }
 
-/** Creates a folder and its parents. @throws NbosError file-unwritable */
-export function makeFolder(path: string): void {
+/** Creates a folder and its parents, of that mode. @throws NbosError file-unwritable */
+export function makeFolder(path: string, mode = 0o777): void {
   try {
-    makeEach(resolve(path));
+    makeEach(resolve(path), mode);
   } catch (error) {
     throw unwritable(path, error);
   }
 }
 
 /** Not mkdir's own recursion: that never returns where a file system answers ENOENT, as /proc does. */
-function makeEach(path: string): void {
+function makeEach(path: string, mode: number): void {
   const stat = statSync(path, { throwIfNoEntry: false });
   if (stat?.isDirectory()) return;
   if (stat !== undefined) throw Object.assign(new Error(), { code: 'ENOTDIR' });
-  makeEach(dirname(path));
+  makeEach(dirname(path), mode);
   try {
-    mkdirSync(path);
+    mkdirSync(path, { mode });
   } catch (error) {
     // Another process may have been faster.
     if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;

@@ -1,11 +1,11 @@
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import type { PartialConfig } from '../../core/config/options.ts';
 import { NbosError } from '../../core/errors.ts';
 import { readJson } from '../../traces/config-file.ts';
-import { unwritable, writeWholeFile } from '../../traces/output-file.ts';
+import { makeFolder, writeWholeFile } from '../../traces/output-file.ts';
 import type { DockerSettings } from './docker-flags.ts';
 import { DOCKER_SHAPE } from './docker-options.ts';
 import { ELASTIC_SHAPE, type Elastic } from './elastic-options.ts';
@@ -113,11 +113,7 @@ export function readCluster(data: string): ClusterFile | undefined {
 
 /** @throws NbosError file-unwritable */
 export function writeCluster(data: string, cluster: ClusterFile): void {
-  try {
-    mkdirSync(data, { recursive: true, mode: 0o700 });
-  } catch (error) {
-    throw unwritable(data, error);
-  }
+  makeFolder(data, 0o700);
   writeWholeFile(fileOf(data), `${JSON.stringify(cluster, null, 2)}\n`);
 }
 

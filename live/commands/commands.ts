@@ -8,6 +8,7 @@ import {
   flag,
   type OptionTable,
   type Program,
+  tcpPort,
   word,
 } from '../../traces/command-line.ts';
 import { TRACE_FLAGS, WINDOW_FLAGS } from '../../traces/trace-flags.ts';
@@ -56,7 +57,7 @@ const DATA = word('data directory (default ~/.local/share/nbos)');
 
 /** What a gateway can be told, alone or in `nbos up`. */
 const GATEWAY_FLAGS: OptionTable = {
-  port: count('port', 0, 'TCP port of the Jupyter API (default: that of before, else a free one)'),
+  port: tcpPort(0, 'TCP port of the Jupyter API (default: that of before, else a free one)'),
   host: word('address to listen on (default 127.0.0.1)'),
   data: DATA,
   policy: word('name of a policy (default notebookos), or the path of a .ts or .js file'),
@@ -265,7 +266,7 @@ function addFaultGroup(program: Program): void {
       options: OptionTable,
       positionals: OptionTable,
     ): Program => addCommand(group, name, summary, options, change('causeFault'), positionals);
-    fault('fail-next <kernel>', 'its next cell fails before it starts', {}, KERNEL);
+    fault('fail-next <kernel>', 'its process ends as its next cell begins', {}, KERNEL);
     fault(
       'yield-next <kernel>',
       'its replicas refuse the next cell',

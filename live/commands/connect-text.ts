@@ -29,9 +29,9 @@ export function connectText(system: Connectable): string {
     'VS Code ("Existing Jupyter Server"), JupyterLab Desktop:',
     `  ${url}/?token=${token}`,
     'papermill, nbclient, jupyter console: once, then use the kernel "nbos":',
-    '  nbos kernelspec install',
+    '  npx nbos kernelspec install',
     '',
-    'nbos status shows what runs. Ctrl-C ends it.',
+    'npx nbos status shows what runs. Ctrl-C ends it.',
   ].join('\n');
 }
 

@@ -1,8 +1,8 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { ClassicLevel } from 'classic-level';
 import { NbosError } from '../../core/errors.ts';
-import { unwritable } from '../../traces/output-file.ts';
+import { makeFolder, unwritable } from '../../traces/output-file.ts';
 
 /**
  * Keeps a data directory for one gateway. It is an empty LevelDB: its lock is the operating
@@ -12,9 +12,7 @@ import { unwritable } from '../../traces/output-file.ts';
 export async function lockData(data: string): Promise<() => Promise<void>> {
   const folder = join(data, 'lock');
   const pidFile = join(data, 'gateway.pid');
-  await mkdir(data, { recursive: true, mode: 0o700 }).catch((error: Error) => {
-    throw unwritable(data, error);
-  });
+  makeFolder(data, 0o700);
   const level = new ClassicLevel(folder);
   try {
     await level.open();

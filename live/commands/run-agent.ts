@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, lstatSync, mkdirSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -32,8 +32,8 @@ export interface AgentPlace {
 
 /**
  * Starts the agent of one host of the system in a data directory.
- * @throws NbosError python-missing, key-invalid, data-locked, log-corrupt, file-unwritable,
- *   gpu-device-invalid, gpu-unusable
+ * @throws NbosError python-missing, file-not-found, key-invalid, data-locked, log-corrupt,
+ *   file-unwritable, gpu-device-invalid, gpu-unusable
  */
 export async function runAgent(place: AgentPlace): Promise<Agent> {
   const { data, cluster, host, log } = place;
@@ -73,12 +73,18 @@ function runtimesOf(
   return containersOf({ docker, workspace, host: host.id, gateway, gpus, folder, log });
 }
 
-/** Kernels as processes of this machine. @throws NbosError python-missing */
+/** Kernels as processes of this machine. @throws NbosError python-missing, file-not-found */
 export async function processesOf(
   cluster: Pick<ClusterFile, 'workspace' | 'python'>,
   log: Logger,
 ): Promise<ProcessFactory> {
   const { workspace } = cluster;
+  if (!statSync(workspace, { throwIfNoEntry: false })?.isDirectory())
+    throw new NbosError(
+      'file-not-found',
+      `--workspace ${workspace}: there is no such folder`,
+      'Make it, or name the folder that kernels shall work in.',
+    );
   const python = await findPython({ python: cluster.python, outer: process.env, cwd: workspace });
   return new ProcessFactory({
     outer: process.env,

@@ -167,6 +167,12 @@ export async function liveConfig(
   const buffer = elastic === undefined ? {} : { bufferHosts: 0 };
   const loaded = await load(name, [{ replicas: standard, ...buffer }, given, here]);
   const { replicas } = loaded.config;
+  if (replicas % 2 === 0)
+    throw new NbosError(
+      'config-bad-value',
+      `${replicas} replicas of a kernel survive no more losses than ${replicas - 1}`,
+      'Give --replicas 1, 3 or 5.',
+    );
   if (replicas <= count) return loaded;
   throw new NbosError(
     'config-bad-value',

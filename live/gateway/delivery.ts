@@ -191,11 +191,25 @@ export class Delivery {
     if (state !== 'idle') {
       client.send('iopub', statusMessage(kernel.id, state, kernel.running?.header));
     }
+    this.#sayDropped(kernel, client);
     for (const entry of missed) if (!this.#replayed(kernel, link, entry)) return link;
     if (kernel.pendingInput !== undefined) client.send('stdin', kernel.pendingInput.message);
     const { executor } = kernel;
     if (kernel.streams.expected(executor) !== undefined) this.#saw(kernel, executor);
     return link;
+  }
+
+  /** Tells a client that comes back where what it missed is not kept any more. */
+  #sayDropped(kernel: LiveKernel, client: KernelClient): void {
+    const { running, replay, positions } = kernel;
+    const position = positions.get(client.session) ?? -1;
+    const cut = replay.firstKept(position);
+    if (cut === undefined || cut.entry.cell === -1) return;
+    if (position === -1 && cut.entry.cell !== running?.cell) return;
+    const text =
+      `NotebookOS: ${cut.dropped} messages before this one came while you were away and are not` +
+      ' kept for you; nbos logs shows the latest.\n';
+    client.send('iopub', streamNote(text, cut.entry.message.parent, kernel.id));
   }
 
   #replayed(kernel: LiveKernel, link: ClientLink, entry: ReplayEntry): boolean {

@@ -47,6 +47,13 @@ export class ReplayBuffer {
     return added;
   }
 
+  /** The first entry that is kept, when some after `position` are not. */
+  firstKept(position: number): { entry: ReplayEntry; dropped: number } | undefined {
+    const entry = this.#entries[this.#first];
+    const dropped = (entry?.index ?? 0) - position - 1;
+    return entry === undefined || dropped <= 0 ? undefined : { entry, dropped };
+  }
+
   /** Entries after `position`. */
   *after(position: number): Generator<ReplayEntry> {
     for (let at = this.#first; at < this.#entries.length; at++) {

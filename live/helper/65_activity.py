@@ -52,6 +52,8 @@ def live_threads():
 def is_benign_thread(thread):
     if thread.name in BENIGN_THREADS:
         return True
+    if loop_of(thread) is not None and loop_of(thread) is script_loop():
+        return True
     if isinstance(thread, (threading._MainThread, threading._DummyThread)):
         return True
     if package_of(type(thread)) in BENIGN_PACKAGES:
@@ -64,6 +66,18 @@ def is_benign_thread(thread):
     if package_of(target) in BENIGN_PACKAGES or package_of(owner) in BENIGN_PACKAGES:
         return True
     return is_idle_pool_thread(thread, target)
+
+
+def loop_of(thread):
+    """The event loop that a thread was started to run, if it was."""
+    target = getattr(thread, '_target', None)
+    return getattr(target, '__self__', None)
+
+
+def script_loop():
+    """The loop by which %%bash and its like wait for their processes, which count as children."""
+    magics = HELPER.shell.magics_manager.registry.get('ScriptMagics')
+    return getattr(magics, 'event_loop', None)
 
 
 def package_of(thing):

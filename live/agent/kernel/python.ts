@@ -149,7 +149,9 @@ function probe(path: string, outer: Variables): Promise<Interpreter | string> {
     execFile(path, ['-c', PROBE], options, (error, stdout, stderr) => {
       if (error !== null) {
         const line = stderr.trim().split('\n').pop() ?? '';
-        return answer(error.killed ? `no answer within ${PROBE_MS} ms` : line || error.message);
+        if (error.killed) return answer(`no answer within ${PROBE_MS} ms`);
+        // Node's message has the whole program of the question in it.
+        return answer(line || `it ends with ${error.signal ?? error.code} and says nothing`);
       }
       try {
         const found = JSON.parse(stdout.trim().split('\n').pop() ?? '') as Interpreter;

@@ -143,6 +143,11 @@ testWithPart(test, missing, 'a port that is taken, and options that cannot be', 
     env,
     /^config-bad-value: 3 replicas/,
   );
+  await refuses(['up', ...fresh('g'), '--replicas', '2'], env, /^config-bad-value: 2 replicas/);
+  await refuses(['up', ...fresh('h'), '--port', '80000'], env, /^usage: --port: .* to 65535/);
+  const nowhere = ['up', ...fresh('i'), '--workspace', join(home, 'gone')];
+  await refuses(nowhere, env, /^file-not-found: --workspace .*gone: .*no such folder/);
+  await refuses(['up', '--data', '/proc/nbos'], env, /^file-unwritable: \/proc\/nbos /);
   await refuses(['up', ...fresh('e'), '--kernel-spec', 'cobol'], env, /^usage: --kernel-spec/);
   await refuses(['up', ...fresh('f'), '--tls-cert', 'x.pem'], env, /^usage: --tls-cert/);
 });

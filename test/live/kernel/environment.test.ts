@@ -111,13 +111,15 @@ test('the first Python with ipykernel is taken; the others are told what they la
   program('a/python3', saying({ ...bare, ipykernel: '' }));
   program('b/python3', 'echo broken >&2; exit 3');
   program('c/python3', saying({ ...bare, version: '3.8.2', ipykernel: '6.1' }));
-  const outer = { PATH: ['a', 'b', 'c'].map((name) => join(folder, name)).join(':') };
+  program('d/python3', 'exit 7');
+  const outer = { PATH: ['a', 'b', 'c', 'd'].map((name) => join(folder, name)).join(':') };
   const search = { python: '', outer, cwd: folder };
   const { code, text } = await refusal(findPython(search));
   assert.is(code, 'python-missing');
   assert.match(text, /a\/python3 \(3\.12\.1\) has no ipykernel/);
   assert.match(text, /b\/python3: broken/);
   assert.match(text, /3\.8\.2, 3\.9 is needed/);
+  assert.match(text, /d\/python3: it ends with 7 and says nothing/);
   assert.match(text, /Run: \S+a\/python3 -m pip install ipykernel/);
   const good = program('.venv/bin/python', saying({ ...bare, ipykernel: '7.4.0' }));
   assert.is((await findPython(search)).path, good);
