@@ -1,3 +1,4 @@
+// time-limit: 600 s
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'uvu';

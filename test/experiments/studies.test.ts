@@ -1,3 +1,4 @@
+// time-limit: 600 s
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';

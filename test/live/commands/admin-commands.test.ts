@@ -1,3 +1,4 @@
+// time-limit: 600 s
 import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'uvu';

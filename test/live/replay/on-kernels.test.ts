@@ -1,3 +1,4 @@
+// time-limit: 600 s
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
