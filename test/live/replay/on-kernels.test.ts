@@ -26,7 +26,7 @@ function contendedTrace() {
       builder.addCell({
         session,
         submitMs: 10_000 + cell * 100_000,
-        durationMs: 60_000,
+        durationMs: 95_000,
         shape: need(cell === 1 ? 0 : gpus),
       });
   }
