@@ -32,7 +32,7 @@ from jupyter_client.manager import KernelManager
 
 HELPER = os.path.join(os.path.dirname(__file__), '..', '..', '..', 'live', 'helper')
 KEY = '07' * 32
-LIMIT_S = 30
+LIMIT_S = 120
 
 
 def program():
