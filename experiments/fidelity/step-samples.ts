@@ -16,14 +16,17 @@ export interface StepSamples {
   readonly election: number[];
   /** until another replica is elected and has taken in the state of the cells before */
   readonly executorChange: number[];
-  /** the same of a kernel with one replica, which is always its executor */
+  /** the same of a kernel with one replica that is there, and so its executor */
   readonly soloStart: number[];
   readonly stateCommit: number[];
   readonly soloCommit: number[];
   readonly deviceLoad: number[];
   /** of a kernel that opens: its user waits for it before the first cell */
   readonly openingStart: number[];
-  /** of a replica or container that a cell waits for, or the pool */
+  /**
+   * of a replica or container that a cell waits for, or the pool; of a container that is there for
+   * this cell until the cell starts in it: the faster one is there, the more is left to do then
+   */
   readonly coldStart: number[];
   /** of one that a cell waits for */
   readonly prewarmedStart: number[];
@@ -83,6 +86,8 @@ interface SeenStart {
   readonly at: number;
   /** when its process was there; -1 before */
   startedAt: number;
+  /** from then until its cell started, without the reading of state */
+  untilCellMs: number;
 }
 
 /** A replica that was moved, or is being moved. */
@@ -122,7 +127,7 @@ class Collector {
   effect(effect: Effect, at: number): void {
     switch (effect.kind) {
       case 'start-container':
-        if (effect.start !== 'same') this.#asked({ effect, at, startedAt: -1 });
+        if (effect.start !== 'same') this.#asked({ effect, at, startedAt: -1, untilCellMs: 0 });
         break;
       case 'provision-host':
         this.#hosts.set(effect.host, at);
@@ -213,7 +218,10 @@ class Collector {
       stateReadMs = 0;
     }
     electionMs += stateReadMs;
-    if (voters <= 1) this.#add('soloStart', session, electionMs);
+    const start = this.#latest.get(container);
+    const isFor = start?.effect.session === session && start.effect.cell === effect.cell;
+    if (voters <= 1 && isFor && start !== undefined) start.untilCellMs = electionMs;
+    else if (voters <= 1) this.#add('soloStart', session, electionMs);
     else this.#add(changes ? 'executorChange' : 'election', session, electionMs);
     const commitMs = released.stateCommitMs + event.stateCommitMs;
     if (effect.writeState === 'critical') this.#add('stateWrite', session, commitMs);
@@ -222,11 +230,12 @@ class Collector {
 
   /** What took longer than one event, once all is known of it. */
   end(): void {
-    for (const { effect, at, startedAt } of this.#starts) {
+    for (const { effect, at, startedAt, untilCellMs } of this.#starts) {
       if (startedAt === -1) continue;
       const { session, cell, start } = effect;
-      const waits = start === 'cold' ? 'coldStart' : 'prewarmedStart';
-      this.#add(cell === -1 && session !== -1 ? 'openingStart' : waits, session, startedAt - at);
+      const waited = start === 'cold' ? 'coldStart' : 'prewarmedStart';
+      const step = cell === -1 && session !== -1 ? 'openingStart' : waited;
+      this.#add(step, session, startedAt - at + untilCellMs);
     }
     for (const [container, { effect, event, readMs }] of this.#joins) {
       if (event === undefined) continue;

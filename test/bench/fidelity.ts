@@ -22,10 +22,16 @@ const ENGINES = 4;
 /** of the live value: GPU-hours, shares, medians, money */
 const TARGET = 0.1;
 /**
- * GPUs of a host under each policy that runs live: reservation has as many as its users ask for, so
- * that nobody waits for a session; the others have about half of that.
+ * GPUs of a host under each policy: reservation has as many as its users ask for, so that nobody
+ * waits for a session; notebookos has about half of that. Under the others GPUs are bound while a
+ * container starts, which takes as long at any speed: many times a cell, at a high one.
  */
-const GPUS_PER_HOST: Readonly<Record<string, number>> = { notebookos: 2, reservation: 4 };
+const GPUS_PER_HOST: Readonly<Record<string, number>> = {
+  notebookos: 2,
+  reservation: 4,
+  'batch-fcfs': 4,
+  lcp: 4,
+};
 /** Too few a run for a share of them to say anything; near 0, and judged as cost and revenue. */
 const UNTARGETED = new Set(['migrations', 'margin']);
 
@@ -75,7 +81,12 @@ async function shownRun({ printed, fidelity, folder }: LiveRun): Promise<number>
   console.log(printed.split('\n')[0]);
   const table = await readReport(folder, 'cells.csv');
   const columns = new Map<string, Float64Array>();
-  for (const name of ['delay', 'tct']) columns.set(name, table.numbers(`${name}_ms`));
+  const isCompleted = table.texts('status').map((status) => status === 'completed');
+  for (const name of ['delay', 'tct'])
+    columns.set(
+      name,
+      table.numbers(`${name}_ms`).filter((_, row) => isCompleted[row]),
+    );
   const judged = fidelity.headlines.map((headline) => judge(headline, columns));
   const rows = judged.map(({ headline, interval, target, isMet }) => [
     ...shownHeadline(headline),
@@ -117,7 +128,7 @@ interface Judged {
 function judge(headline: ComparedHeadline, columns: ReadonlyMap<string, Float64Array>): Judged {
   const { name, live, simulated } = headline;
   const [, column = '', percent = ''] = /^(.*)_p(\d+)_ms$/.exec(name) ?? [];
-  const values = columns.get(column)?.filter(Number.isFinite);
+  const values = columns.get(column);
   let interval = '';
   if (values !== undefined) {
     const share = Number(percent) / 100;
