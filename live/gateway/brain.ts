@@ -207,6 +207,8 @@ export class Brain {
           const member = kernel?.members.get(position.member);
           if (kernel !== undefined && member?.host === host.id)
             replicas.position(kernel, member, position);
+          else if (kernel?.visits === true && member === undefined)
+            this.#visits?.stranger(host.id, kernel, position.member);
         }
       },
       idle: (host, hello) => {

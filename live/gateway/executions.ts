@@ -1,6 +1,7 @@
 import type { Execute } from '../../core/effects.ts';
+import { stepsOf } from './cell-steps.ts';
 import type { CoreLoop } from './core-loop.ts';
-import type { Cell, LiveKernel } from './kernel.ts';
+import type { Cell, DecidedEntry, LiveKernel } from './kernel.ts';
 
 interface Bound {
   kernel: LiveKernel;
@@ -28,6 +29,24 @@ export class Executions {
   find(execution: number, ticket: number): Bound | undefined {
     const known = this.#bound.get(execution);
     return known?.cell.ticket === ticket ? known : undefined;
+  }
+
+  /** User code has ended, and its devices are free. */
+  released(cell: Cell, entry: Extract<DecidedEntry, { type: 'end' }>): void {
+    const { execution, ticket } = cell;
+    cell.endedAt = this.#loop.now();
+    if (ticket === 0) return;
+    const steps = stepsOf(cell, entry, cell.endedAt);
+    this.#loop.post({ kind: 'execution-released', execution, ticket, ...steps });
+  }
+
+  /** Its reply has left. */
+  replied(kernel: LiveKernel, cell: Cell): void {
+    const { execution, ticket } = cell;
+    this.over(kernel, cell);
+    if (ticket === 0) return;
+    const replyMs = this.#loop.now() - cell.endedAt;
+    this.#loop.post({ kind: 'execution-replied', execution, ticket, stateCommitMs: 0, replyMs });
   }
 
   /** It does not run any more, whatever core was told of it. */

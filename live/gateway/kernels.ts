@@ -23,6 +23,7 @@ import type { KernelTable } from './kernel-table.ts';
 import type { Outcomes } from './outcomes.ts';
 import { POOLED_HASH_SEED } from './pools.ts';
 import type { Proposals } from './proposals.ts';
+import { late, restartVisiting } from './restart-visiting.ts';
 import type { Router } from './router.ts';
 import { outputsOfCell } from './shown-again.ts';
 import type { Visits } from './visits.ts';
@@ -234,7 +235,10 @@ export class Kernels implements KernelService {
   async restart(id: string): Promise<KernelModel> {
     const kernel = this.#known(id);
     const { proposals, delivery } = this.#options;
-    if (kernel.visits) return this.#restartVisiting(kernel);
+    if (kernel.visits) {
+      await restartVisiting(this.#options, kernel);
+      return this.#model(kernel);
+    }
     if (this.#isGivenUp(kernel)) {
       // There is no log to say it in, and nothing of it is to come back any more.
       Object.assign(kernel, { beginsEmpty: true, count: 0, lastFailure: '' });
@@ -252,23 +256,6 @@ export class Kernels implements KernelService {
       kernel.restarting = false;
       ready.catch(() => undefined);
     }
-    return this.#model(kernel);
-  }
-
-  /** It need not have a process before or after: its state is empty from now on. */
-  async #restartVisiting(kernel: LiveKernel): Promise<KernelModel> {
-    const { proposals, delivery, outcomes, isUp } = this.#options;
-    delivery.status(kernel, 'restarting');
-    if (!kernel.moving && !kernel.hasLog(isUp)) {
-      // There is no log to say it in, and nothing of it is to come back any more.
-      Object.assign(kernel, { beginsEmpty: kernel.created, count: 0, lastFailure: '' });
-      for (const cell of kernel.waiting())
-        outcomes.abortWaiting(kernel, cell, 'kernel-restarted', 'the kernel was restarted');
-    } else {
-      const entry = { v: 1, type: 'reset', epoch: ++kernel.epoch } as const;
-      await inTime(proposals.commit(kernel, entry), kernel, this.#options.startMs);
-    }
-    delivery.status(kernel, kernel.state);
     return this.#model(kernel);
   }
 
@@ -369,24 +356,6 @@ export class Kernels implements KernelService {
     }
     this.#waiters.delete(kernel);
   }
-}
-
-/** Rejects when it takes too long. */
-async function inTime(work: Promise<void>, kernel: LiveKernel, ms: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(late(kernel, ms)), ms);
-  });
-  await Promise.race([work, limit]).finally(() => clearTimeout(timer));
-}
-
-function late(kernel: LiveKernel, startMs: number): NbosError {
-  const why = kernel.lastFailure === '' ? '' : `: ${kernel.lastFailure}`;
-  return new NbosError(
-    'kernel-failed',
-    `no replica of kernel ${kernel.id} answered within ${startMs} ms${why}`,
-    '`nbos status` shows its replicas and hosts.',
-  );
 }
 
 function tooLarge({ need }: KernelMeta): NbosError {

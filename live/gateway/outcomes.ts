@@ -5,7 +5,7 @@ import { REASONS } from '../../core/reasons.ts';
 import type { AbortReason } from '../log/entries.ts';
 import type { AgentNotice, AppliedEntry } from '../wire/messages.ts';
 import { isCounted, isFailure, stopsOnError } from './cell-request.ts';
-import { devicesOf, stepsOf, submittedAtOf } from './cell-steps.ts';
+import { devicesOf, submittedAtOf } from './cell-steps.ts';
 import type { CoreLoop } from './core-loop.ts';
 import type { Delivery } from './delivery.ts';
 import { Executions } from './executions.ts';
@@ -313,23 +313,12 @@ export class Outcomes {
 
   /** Its devices are free; its reply leaves behind its outputs. */
   #ended(kernel: LiveKernel, cell: Cell, entry: Of<'end'>): void {
-    const { loop, delivery } = this.#options;
     if (kernel.cells.get(cell.cell) !== cell) return;
-    const now = loop.now();
-    cell.endedAt = now;
-    if (cell.ticket !== 0) {
-      const { execution, ticket } = cell;
-      const steps = stepsOf(cell, entry, now);
-      loop.post({ kind: 'execution-released', execution, ticket, ...steps });
-    }
-    delivery.afterOutputs(kernel, cell, entry.lastOutput, () => {
+    this.executions.released(cell, entry);
+    this.#options.delivery.afterOutputs(kernel, cell, entry.lastOutput, () => {
       if (kernel.cells.get(cell.cell) !== cell) return;
       this.#decide(kernel, cell, entry, 'ended');
-      const { execution, ticket } = cell;
-      this.executions.over(kernel, cell);
-      const replyMs = loop.now() - cell.endedAt;
-      if (ticket !== 0)
-        loop.post({ kind: 'execution-replied', execution, ticket, stateCommitMs: 0, replyMs });
+      this.executions.replied(kernel, cell);
       this.startDeferred(kernel);
     });
   }

@@ -1,12 +1,12 @@
 import type { Logger } from 'pino';
 import type { AgentHello, AgentNotice, KernelReport, OpenCell } from '../wire/messages.ts';
-import { submittedAtOf } from './cell-steps.ts';
+import { type Adopted, Adoption } from './adoption.ts';
 import { newCell } from './cells.ts';
 import type { CoreLoop } from './core-loop.ts';
 import type { Delivery } from './delivery.ts';
 import type { Driver } from './driver.ts';
 import type { Hosts, LiveHost } from './hosts.ts';
-import { type Cell, cellKey, type LiveKernel, type Member } from './kernel.ts';
+import { type Cell, cellKey, type LiveKernel } from './kernel.ts';
 import type { KernelTable } from './kernel-table.ts';
 import { hearOf } from './minority.ts';
 import type { Outcomes } from './outcomes.ts';
@@ -52,12 +52,6 @@ export interface RecoveryOptions {
 /** Notices of one kernel that are kept until it is known. */
 const MOST_KEPT = 10_000;
 
-interface Adopted {
-  member: Member;
-  /** core's number */
-  host: number;
-}
-
 interface Kept {
   host: string;
   notice: AgentNotice;
@@ -70,6 +64,7 @@ interface Kept {
  */
 export class Recovery {
   readonly #options: RecoveryOptions;
+  readonly #adoption: Adoption;
   readonly #early = new Map<string, AgentHello>();
   /** reports of kernels that too few hosts have told of, by host */
   readonly #awaited = new Map<string, Map<string, KernelReport>>();
@@ -85,6 +80,7 @@ export class Recovery {
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
+    this.#adoption = new Adoption(options);
     this.done = new Promise((resolve) => {
       this.#resolve = resolve;
     });
@@ -251,7 +247,7 @@ export class Recovery {
     this.#addMembers(kernel, best, reports);
     table.add(kernel);
     this.#options.onNamed(kernel);
-    const adopted = kernel.visits ? this.#openVisiting(kernel) : this.#adoptReplicas(kernel);
+    const adopted = this.#adoption.session(kernel);
     if (kernel.pinned.length > 0)
       loop.post({ kind: 'session-pinned', session: kernel.session, pinned: true });
     this.#takeOutputs(kernel, reports);
@@ -280,37 +276,6 @@ export class Recovery {
     return true;
   }
 
-  /** Core has nothing of it between its cells: not even of one that runs, until it is told. */
-  #openVisiting(kernel: LiveKernel): Adopted[] {
-    const { loop } = this.#options;
-    const { need, gpuType, replicas } = kernel.meta;
-    kernel.everReady = true;
-    for (const member of kernel.members.values()) member.ready = false;
-    loop.post({ kind: 'session-opened', session: kernel.session, need, gpuType, replicas });
-    return [];
-  }
-
-  #adoptReplicas(kernel: LiveKernel): Adopted[] {
-    const adopted = this.#containers(kernel);
-    const lastReplica = adopted.findIndex(({ member }) => member.member === kernel.executor);
-    for (const { member } of adopted) this.#options.driver.adopted(member.container, kernel);
-    this.#options.loop.post({
-      kind: 'session-adopted',
-      session: kernel.session,
-      need: kernel.meta.need,
-      gpuType: kernel.meta.gpuType,
-      replicas: adopted.map(({ member, host }) => ({
-        container: member.container,
-        host,
-        state: member.ready ? ('ready' as const) : ('recovering' as const),
-      })),
-      replicaCount: kernel.meta.replicas,
-      lastReplica,
-      executed: kernel.executed,
-    });
-    return adopted;
-  }
-
   #addMembers(kernel: LiveKernel, best: KernelReport, reports: readonly Report[]): void {
     for (const { member, host } of best.members) {
       const own = reports.find((each) => each.host === host && each.report.member === member);
@@ -330,22 +295,6 @@ export class Recovery {
       if (kernel.minority === undefined && !kernel.members.has(report.member))
         this.#options.replicas.discard(host, kernel.id, report.member);
     kernel.everReady = [...kernel.members.values()].some(({ ready }) => ready);
-  }
-
-  /** Numbers for the containers of members whose hosts are up; those on other hosts have none. */
-  #containers(kernel: LiveKernel): Adopted[] {
-    const { hosts, loop } = this.#options;
-    let next = loop.core.state.nextContainer;
-    const up = [...kernel.members.values()].filter(({ host }) => hosts.isUp(host));
-    // The executor is among them whatever the limit is now.
-    up.sort((a, b) => Number(b.member === kernel.executor) - Number(a.member === kernel.executor));
-    return up
-      .slice(0, kernel.meta.replicas)
-      .sort((a, b) => a.member - b.member)
-      .map((member) => {
-        member.container = next++;
-        return { member, host: hosts.get(member.host)!.number };
-      });
   }
 
   /** What the clients of the gateway before this one may have missed is asked for again. */
@@ -398,7 +347,6 @@ export class Recovery {
     kernel.cells.set(cell.cell, cell);
     kernel.known.set(cellKey(submit.session, submit.msgId), cell);
     if (submit.session !== '') kernel.positions.set(submit.session, -1);
-    const { session } = kernel;
     if (attempt === 0) {
       cell.withdrawn = isStopped;
       if (isStopped)
@@ -406,37 +354,12 @@ export class Recovery {
       else outcomes.resubmit(kernel, cell);
       return;
     }
-    const submittedAt = submittedAtOf(loop, submit);
-    const { need } = submit;
     cell.state = 'running';
     cell.startedAt = loop.now();
     kernel.running = cell;
-    const place = kernel.visits
-      ? this.#visitOf(kernel, executor)
-      : { replica: adopted.findIndex(({ member }) => member.member === executor) };
-    if (place === undefined || place.replica === -1) {
+    if (!this.#adoption.run(kernel, cell, adopted)) {
       const text = 'its host was lost while the cell ran, and its variables with what it did';
       outcomes.abort(kernel, cell, 'host-lost', text);
-      return;
     }
-    let bits = 0;
-    for (const device of devices) bits |= 1 << device;
-    const run = { session, cell: cell.cell, ...place, submittedAt, need, attempt: 1 };
-    loop.post({ kind: 'execution-adopted', ...run, devices: bits });
-    // Core's books have no room for it: it ends, and then so does its process.
-    const member = kernel.members.get(executor);
-    if (kernel.visits && member !== undefined && cell.ticket === 0) member.container = -1;
-  }
-
-  /** The container that a running cell has for itself. */
-  #visitOf(kernel: LiveKernel, executor: number) {
-    const { hosts, loop, visits } = this.#options;
-    const member = kernel.members.get(executor);
-    const host = hosts.get(member?.host ?? '')?.number ?? -1;
-    if (member === undefined || host === -1) return undefined;
-    const container = loop.core.state.nextContainer;
-    member.container = container;
-    visits?.adopted(container, kernel);
-    return { replica: 0, container, host };
   }
 }

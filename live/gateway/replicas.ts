@@ -6,7 +6,8 @@ import type { CoreLoop } from './core-loop.ts';
 import type { Hosts } from './hosts.ts';
 import type { LiveKernel, Member } from './kernel.ts';
 import type { Agents } from './links.ts';
-import { addresses, askedToChange, isUnwanted, surplusOf } from './members.ts';
+import { MemberChanges } from './member-changes.ts';
+import { addresses, isUnwanted, surplusOf } from './members.ts';
 import type { Restorer } from './restore-kernel.ts';
 
 export interface ReplicasOptions {
@@ -31,8 +32,6 @@ export interface ReplicasOptions {
   onUnasked: (kernel: LiveKernel, member: Member) => void;
 }
 
-const RETRY_MS = 500;
-
 const WITHOUT_PROCESS: ReadonlySet<string> = new Set(['dead', 'starting', 'resting']);
 const NO_PROCESS = { process: 'starting', pid: 0 } as const;
 
@@ -43,11 +42,11 @@ const NO_PROCESS = { process: 'starting', pid: 0 } as const;
  */
 export class Replicas {
   readonly #options: ReplicasOptions;
-  /** changes of members run one after the other in each group */
-  readonly #changes = new WeakMap<LiveKernel, Promise<void>>();
+  readonly #changes: MemberChanges;
 
   constructor(options: ReplicasOptions) {
     this.#options = options;
+    this.#changes = new MemberChanges(options);
   }
 
   /** All containers of one kernel that core starts in one step. */
@@ -92,7 +91,8 @@ export class Replicas {
     const members = added.map(({ member, host }) => ({ member, host }));
     effects.forEach((effect, index) => {
       const member = added[index]!;
-      this.#request(kernel, member, effect, members, { joins: false, niced: index > 0 }).then(
+      const pooled = this.pooledOf(effect);
+      this.#request(kernel, member, pooled, members, { joins: false, niced: index > 0 }).then(
         () => this.recovering(kernel, member),
         (error) => {
           // No log of it is anywhere, as far as can be told.
@@ -126,7 +126,8 @@ export class Replicas {
       if (old !== undefined) await this.#stopReplica(kernel, old);
       if (isUnwanted(kernel, member)) return;
       const members = addresses(kernel).concat({ member: member.member, host: member.host });
-      await this.#request(kernel, member, effect, members, { joins: true, niced: true });
+      const pooled = this.pooledOf(effect);
+      await this.#request(kernel, member, pooled, members, { joins: true, niced: true });
       if (kernel.closing) this.discard(member.host, kernel.id, member.member);
       if (isUnwanted(kernel, member)) return;
     } catch (error) {
@@ -175,19 +176,19 @@ export class Replicas {
     return kernel.addMember(id, container, joined);
   }
 
-  /** Has a member that is on its host start its process. */
-  wake(kernel: LiveKernel, member: Member, effect: StartContainer): Promise<unknown> {
-    return this.#request(kernel, member, effect, addresses(kernel), { joins: false, niced: false });
+  /** Has a member that is on its host go on, with a process. */
+  wake(kernel: LiveKernel, member: Member, pooled: string): Promise<unknown> {
+    const how = { joins: false, niced: false };
+    return this.#request(kernel, member, pooled, addresses(kernel), how);
   }
 
   #request(
     kernel: LiveKernel,
     member: Member,
-    effect: StartContainer,
+    pooled: string,
     members: readonly MemberAddress[],
     how: { joins: boolean; niced: boolean },
   ): Promise<unknown> {
-    const pooled = this.pooledOf(effect);
     const request = { t: 'start-replica' as const, meta: kernel.meta, members, ...how, pooled };
     return this.#options.links.request(
       member.host,
@@ -313,7 +314,7 @@ export class Replicas {
     if (member.position !== undefined) Object.assign(member.position, NO_PROCESS);
     if (member.joined) return;
     // It never became a voter: its group need not know it any longer.
-    this.#change(kernel, () => this.#remove(kernel, member)).catch(() => undefined);
+    this.#changes.inTurn(kernel, () => this.#remove(kernel, member)).catch(() => undefined);
   }
 
   /** Core has no more use for it. */
@@ -337,20 +338,22 @@ export class Replicas {
   }
 
   #removeLeftOver(kernel: LiveKernel, member: Member): void {
-    this.#change(kernel, () => this.#remove(kernel, member)).catch((error) => {
-      this.#options.log.error({ err: error, kernel: kernel.id }, 'a replica was not removed');
-    });
+    this.#changes
+      .inTurn(kernel, () => this.#remove(kernel, member))
+      .catch((error) => {
+        this.#options.log.error({ err: error, kernel: kernel.id }, 'a replica was not removed');
+      });
   }
 
   async #remove(kernel: LiveKernel, member: Member): Promise<void> {
     const isLeftOver = (): boolean => member.container === -1 && kernel.members.has(member.member);
-    if (await this.#changeMembers(kernel, { remove: member.member }, isLeftOver))
+    if (await this.#changes.make(kernel, { remove: member.member }, isLeftOver))
       this.#purge(kernel, member);
   }
 
   /** Makes it a member of its group, in the place of one that core has forgotten. */
   async #admit(kernel: LiveKernel, member: Member): Promise<void> {
-    await this.#change(kernel, async () => {
+    await this.#changes.inTurn(kernel, async () => {
       const wanted = (): boolean => member.container !== -1 && !member.joined;
       if (!wanted()) return;
       const old = this.#isMove(kernel, member)
@@ -358,46 +361,10 @@ export class Replicas {
         : [...kernel.members.values()].find((each) => each.container === -1 && each !== member);
       const change = { add: { member: member.member, host: member.host } };
       const both = old === undefined ? change : { ...change, remove: old.member };
-      if (!(await this.#changeMembers(kernel, both, wanted))) return;
+      if (!(await this.#changes.make(kernel, both, wanted))) return;
       member.joined = true;
       if (old !== undefined) this.#purge(kernel, old);
     });
-  }
-
-  /** Asks until it is done; false when it is not wanted any more. */
-  async #changeMembers(
-    kernel: LiveKernel,
-    change: { add?: MemberAddress; remove?: number },
-    wanted: () => boolean,
-  ): Promise<boolean> {
-    const { links, hosts, log, changeMs } = this.#options;
-    const old = kernel.members.get(change.remove ?? -1) ?? { leaving: false };
-    for (let attempt = 0; ; attempt++) {
-      if (kernel.closing || !wanted()) {
-        old.leaving = false;
-        return false;
-      }
-      const voters = askedToChange(kernel, hosts, change.remove);
-      const asked = voters[attempt % Math.max(1, voters.length)];
-      if (asked !== undefined) {
-        try {
-          old.leaving = true;
-          const request = { t: 'change-members' as const, kernel: kernel.id, ...change };
-          await links.request(asked.host, request, changeMs);
-          return true;
-        } catch (error) {
-          log.debug({ err: error, kernel: kernel.id, change }, 'members not changed yet');
-        }
-      }
-      await pause(RETRY_MS);
-    }
-  }
-
-  #change(kernel: LiveKernel, work: () => Promise<void>): Promise<void> {
-    const before = this.#changes.get(kernel) ?? Promise.resolve();
-    const next = before.catch(() => undefined).then(work);
-    this.#changes.set(kernel, next);
-    return next;
   }
 
   /** Ends process and member and removes its files. */

@@ -84,6 +84,8 @@ export class Restorer {
     kernel.restoring = true;
     try {
       await preparation.before();
+      if (kernel.closing)
+        throw new NbosError('kernel-unknown', `kernel ${kernel.id} is not this gateway's any more`);
       const answer = await this.#ask(kernel, member, pooled);
       // Its host may have been given up meanwhile, and the kernel begun on another.
       const isWanted = !kernel.closing && kernel.members.get(member.member) === member;

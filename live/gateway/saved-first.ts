@@ -17,6 +17,11 @@ export interface SavedFirstOptions {
 }
 
 const AGAIN_MS = 250;
+/**
+ * A host that began the kernel for a gateway before this one, and was not waited for, has the store:
+ * the kernel's own host takes it back.
+ */
+const OUTDONE = 'replica-stopped';
 /** What may be over in a moment. */
 const PASSING: ReadonlySet<string> = new Set([
   'store-unreachable',
@@ -24,6 +29,7 @@ const PASSING: ReadonlySet<string> = new Set([
   'link-lost',
   'link-timeout',
   'not-leader',
+  OUTDONE,
 ]);
 
 /**
@@ -33,6 +39,8 @@ const PASSING: ReadonlySet<string> = new Set([
 export class SavedFirst {
   readonly #options: SavedFirstOptions;
   /** saves under way, and how each is given up */
+  /** The kernel goes on from this member, whoever has claimed the store meanwhile. */
+  takeBack: (kernel: LiveKernel, member: Member) => Promise<unknown> = () => Promise.resolve();
   readonly #saves = new Set<{ member: Member; lost: (error: NbosError) => void }>();
 
   constructor(options: SavedFirstOptions) {
@@ -76,9 +84,11 @@ export class SavedFirst {
           kernel.savedIndex = Math.max(kernel.savedIndex, appliedIndex);
           return;
         } catch (error) {
-          const isOver = isLost || kernel.closing || !PASSING.has((error as NbosError).code);
+          const { code } = error as NbosError;
+          const isOver = isLost || kernel.closing || !PASSING.has(code);
           if (isOver || performance.now() > until) throw error;
-          await Promise.race([sleep(AGAIN_MS), lost]);
+          if (code === OUTDONE) await Promise.race([this.takeBack(kernel, member), lost]);
+          else await Promise.race([sleep(AGAIN_MS), lost]);
         }
       }
     } finally {

@@ -4,6 +4,7 @@ import { NbosError } from '../../core/errors.ts';
 import type { CoreLoop } from './core-loop.ts';
 import type { Hosts } from './hosts.ts';
 import type { LiveKernel, Member } from './kernel.ts';
+import type { KernelTable } from './kernel-table.ts';
 import type { Agents } from './links.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { Pools } from './pools.ts';
@@ -16,6 +17,7 @@ export interface VisitsOptions {
   loop: CoreLoop;
   links: Agents;
   hosts: Hosts;
+  table: KernelTable;
   pools: Pools;
   replicas: Replicas;
   restorer: Restorer;
@@ -53,15 +55,27 @@ export class Visits {
   readonly #ending = new Map<Member, Promise<void>>();
   /** cells that core runs at once in a container where their kernel has to be brought first */
   readonly #held = new Map<number, Execute>();
+  /** strangers that were told to go */
+  readonly #discarded = new Set<string>();
   /** containers by core's number of the execution in them */
   readonly #runs = new Map<number, number>();
 
   constructor(options: VisitsOptions) {
     this.#options = options;
+    options.savedFirst.takeBack = (kernel, member) => options.replicas.wake(kernel, member, '');
     options.loop.observers.push((event) => {
       if (event.kind === 'execution-released' || event.kind === 'execution-failed')
         this.#served(event.execution);
     });
+  }
+
+  /** Of a member that is none of the kernel's: a gateway before this one had it begun there. */
+  stranger(host: string, kernel: LiveKernel, member: number): void {
+    const { hosts, replicas } = this.#options;
+    if (!kernel.hasLog((id) => hosts.isUp(id)) || this.#discarded.has(`${kernel.id} ${member}`))
+      return;
+    this.#discarded.add(`${kernel.id} ${member}`);
+    replicas.discard(host, kernel.id, member);
   }
 
   /** Core starts a container for a cell. */
@@ -255,7 +269,7 @@ export class Visits {
     if (!this.#isWanted(kernel, effect.container)) return;
     Object.assign(member, { container: effect.container, startedAt: performance.now() });
     member.ready = false;
-    await replicas.wake(kernel, member, effect).catch((error: NbosError) => {
+    await replicas.wake(kernel, member, replicas.pooledOf(effect)).catch((error: NbosError) => {
       if (member.container === effect.container)
         replicas.failed(kernel, member, `${error.code}: ${error.message}`);
     });
@@ -267,7 +281,7 @@ export class Visits {
     effect: StartContainer,
     isLost: Promise<never>,
   ): Promise<void> {
-    const { replicas, restorer, hosts, proposals } = this.#options;
+    const { replicas, restorer, hosts, proposals, table } = this.#options;
     const old = [...kernel.members.values()];
     const member = kernel.addMember(host, effect.container, false);
     kernel.moving = true;
@@ -283,7 +297,9 @@ export class Visits {
     try {
       const begun = restorer.begin(kernel, member, replicas.pooledOf(effect), preparation);
       await Promise.race([begun, isLost]);
-      if (kernel.closing) replicas.leave(kernel, member);
+      // A gateway that ends leaves it to the next one.
+      if (kernel.closing && table.wasRemoved(kernel.id)) replicas.leave(kernel, member);
+      else if (kernel.closing) return;
       else if (!this.#isWanted(kernel, effect.container)) {
         member.container = -1;
         await this.rest(kernel, member);

@@ -2,6 +2,7 @@ import { pino } from 'pino';
 import { resolveConfig } from '../../../core/config/config.ts';
 import type { PartialConfig } from '../../../core/config/options.ts';
 import { notebookos } from '../../../core/policies/notebookos.ts';
+import type { Policy } from '../../../core/policies/policy.ts';
 import { Brain, type BrainOptions } from '../../../live/gateway/brain.ts';
 import { liveConfig } from '../../../live/gateway/gateway.ts';
 import type { Attachment, KernelClient } from '../../../live/gateway/kernel-service.ts';
@@ -35,15 +36,16 @@ export interface KitOptions {
   /** before it starts */
   prepare?: (brain: Brain) => void;
   provisioner?: BrainOptions['provisioner'];
+  policy?: Policy;
   /** those whose agents are there from the start; all when left out */
   connected?: readonly string[];
 }
 
 /** A gateway's inside with agents in memory. */
 export function startKit(options: KitOptions = {}): Kit {
-  const { hosts = 4, config = {}, limits = {}, prepare, provisioner } = options;
+  const { hosts = 4, config = {}, limits = {}, prepare, provisioner, policy } = options;
   const agents = new FakeAgents(hosts);
-  const brain = newBrain(agents, config, limits, prepare, provisioner);
+  const brain = newBrain(agents, config, limits, prepare, provisioner, policy);
   agents.connect(brain, options.connected);
   return { agents, brain };
 }
@@ -55,15 +57,16 @@ export function newBrain(
   limits: Partial<GatewayLimits> = {},
   prepare: (brain: Brain) => void = () => undefined,
   provisioner?: BrainOptions['provisioner'],
+  policy: Policy = notebookos,
 ): Brain {
   const layers: PartialConfig[] = [
-    notebookos.defaults,
-    { prewarmPool: 'none' },
+    policy.defaults,
+    policy === notebookos ? { prewarmPool: 'none' } : {},
     { gpusPerHost: 2, hosts: agents.hosts.length },
     config,
   ];
   const brain = new Brain({
-    policy: notebookos,
+    policy,
     config: liveConfig(resolveConfig(...layers), agents.hosts.length, provisioner !== undefined),
     provisioner,
     links: agents,

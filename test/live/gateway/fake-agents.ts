@@ -15,8 +15,13 @@ import type {
   KernelReport,
   RestoreAnswer,
 } from '../../../live/wire/messages.ts';
-import { type FakeGroup, type FakeOutput, newGroup, reportOf } from './fake-group.ts';
+import { type FakeGroup, type FakeMember, type FakeOutput, newGroup, reportOf } from './fake-group.ts';
 import { groupFrom, type Restoring } from './fake-restore.ts';
+
+/** What a host has that comes back. */
+function processAfter({ log }: FakeGroup): FakeMember['process'] {
+  return log.meta?.visits === true ? 'resting' : 'starting';
+}
 
 const NO_CHANGE: Delta = { units: [], dropped: [], unreplicated: [], pinned: [], stateBytes: 0 };
 const BEAT_MS = 20;
@@ -43,6 +48,8 @@ export class FakeAgents implements Agents {
   readonly saved = new Map<string, SavedTable>();
   /** what the store says instead of an answer */
   storeSays: NbosError | undefined;
+  /** ms that a save takes */
+  saveMs = 1;
   /** outputs that are lost on their way, once each */
   readonly lost = new Set<number>();
   readonly #cut = new Set<string>();
@@ -72,6 +79,14 @@ export class FakeAgents implements Agents {
     for (const [kernel, group] of this.groups)
       for (const [member, { host: at, process }] of group.members)
         if (at === host && process === 'starting') this.#back(kernel, group, member);
+        else if (at === host && process === 'resting') this.#backAtRest(kernel, group, member);
+  }
+
+  /** As of `back`, where processes are started by the gateway only. */
+  #backAtRest(kernel: string, group: FakeGroup, member: number): void {
+    const start = group.log.running?.start;
+    if (start?.executor === member && group.run === undefined)
+      this.#abort(kernel, start, 'executor-died');
   }
 
   /** The agent is there again, its process and what that ran are not. */
@@ -94,7 +109,7 @@ export class FakeAgents implements Agents {
       const executor = group.members.get(group.log.executor);
       if (executor?.host === host) group.run = undefined;
       for (const member of group.members.values())
-        if (member.host === host) member.process = 'starting';
+        if (member.host === host) member.process = processAfter(group);
     }
   }
 
@@ -159,6 +174,12 @@ export class FakeAgents implements Agents {
       case 'stop-replica':
         this.groups.get(request.kernel)?.members.delete(request.member);
         return undefined;
+      case 'rest-replica':
+        this.#rest(request.kernel, request.member);
+        return undefined;
+      case 'save-replica':
+        await this.#saveNow(request.kernel, request.member);
+        return undefined;
       case 'propose':
         this.#quorum(request.kernel);
         for (const entry of request.entries) this.apply(request.kernel, entry);
@@ -212,11 +233,16 @@ export class FakeAgents implements Agents {
 
   async #restore(host: string, request: Restoring): Promise<RestoreAnswer> {
     const { kernel } = request.meta;
+    const former = this.groups.get(kernel);
+    const taken = former?.taken;
     const begun = await groupFrom(host, request, async () => {
       await new Promise((resolve) => setTimeout(resolve, this.startMs));
       if (this.storeSays !== undefined) throw this.storeSays;
       return this.saved.get(kernel);
     });
+    if (!this.#hears(host)) throw new NbosError('link-lost', `there is no link to ${host}`);
+    if (former?.taken !== taken)
+      throw new NbosError('change-refused', `kernel ${kernel} was taken up by another host`);
     this.groups.set(kernel, begun.group);
     setTimeout(() => this.#started(kernel, request.member), this.startMs);
     const { index, store } = begun;
@@ -229,7 +255,12 @@ export class FakeAgents implements Agents {
   ): void {
     const { kernel } = meta;
     let group = this.groups.get(kernel);
-    if (group === undefined) {
+    const before = group?.members.get(member);
+    if (before !== undefined) {
+      this.#wake(kernel, member, before);
+      return;
+    }
+    if (group === undefined || (meta.visits === true && !joins)) {
       group = newGroup(new KernelLog(), 0);
       this.groups.set(kernel, group);
       this.apply(kernel, { v: 1, type: 'create', meta });
@@ -239,9 +270,34 @@ export class FakeAgents implements Agents {
     setTimeout(() => this.#started(kernel, member), this.startMs);
   }
 
+  /** It has a process again, if it had none. */
+  #wake(kernel: string, member: number, found: FakeMember): void {
+    this.groups.get(kernel)!.taken++;
+    if (found.process !== 'resting') return;
+    found.process = 'starting';
+    setTimeout(() => this.#started(kernel, member), this.startMs);
+  }
+
+  #rest(kernel: string, member: number): void {
+    const group = this.groups.get(kernel);
+    const found = group?.members.get(member);
+    if (group === undefined || found === undefined) return;
+    found.process = 'resting';
+    const start = group.run?.start;
+    if (start?.executor === member) this.#abort(kernel, start, 'executor-died');
+  }
+
+  async #saveNow(kernel: string, member: number): Promise<void> {
+    await new Promise((resolve) => setTimeout(resolve, this.saveMs));
+    if (this.groups.get(kernel)?.members.has(member) !== true)
+      throw new NbosError('kernel-unknown', `no kernel ${kernel} here`);
+    if (this.storeSays !== undefined) throw this.storeSays;
+    this.save(kernel);
+  }
+
   #started(kernel: string, member: number): void {
     const found = this.groups.get(kernel)?.members.get(member);
-    if (found === undefined || this.#gone.has(found.host)) return;
+    if (found?.process !== 'starting' || this.#gone.has(found.host)) return;
     if (this.broken.has(found.host)) {
       const failed = { code: 'kernel-failed', message: 'no module named ipykernel' };
       this.#tellGateway(found.host, { t: 'replica-failed', kernel, member, ...failed });
@@ -274,6 +330,7 @@ export class FakeAgents implements Agents {
   #reset(kernel: string, group: FakeGroup): void {
     group.run = undefined;
     for (const [member, each] of group.members) {
+      if (each.process === 'resting') continue;
       each.process = 'starting';
       setTimeout(() => this.#started(kernel, member), this.startMs);
     }
@@ -281,10 +338,12 @@ export class FakeAgents implements Agents {
 
   /** The process of the executor dies; its agent says so and starts it again. */
   die(kernel: string, reason: AbortReason = 'executor-died'): void {
-    const group = this.groups.get(kernel)!;
+    const group = this.groups.get(kernel);
+    if (group === undefined) return;
     const { executor } = group.log;
     const member = group.members.get(executor);
     if (member === undefined || !this.#hears(member.host)) return;
+    if (member.process === 'resting') return;
     member.process = 'starting';
     this.#tellGateway(member.host, { t: 'process-died', kernel, member: executor, exit: '9' });
     const start = group.run?.start;

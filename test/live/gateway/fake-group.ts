@@ -7,7 +7,7 @@ import type { KernelReport } from '../../../live/wire/messages.ts';
 
 export interface FakeMember {
   host: string;
-  process: 'starting' | 'ready';
+  process: 'starting' | 'ready' | 'resting';
 }
 
 export interface FakeOutput {
@@ -30,12 +30,14 @@ export interface FakeGroup {
   /** what each member was told of */
   seen: Map<number, number>;
   replied: number;
+  /** how often a gateway had it go on where it was */
+  taken: number;
   run: { start: StartEntry; end: (failed: boolean) => void } | undefined;
 }
 
 export function newGroup(log: KernelLog, index: number): FakeGroup {
   return {
-    ...{ log, index, nextOutput: 0, outputs: [], replied: -1, run: undefined },
+    ...{ log, index, nextOutput: 0, outputs: [], replied: -1, taken: 0, run: undefined },
     ...{ members: new Map(), addresses: new Map(), seen: new Map() },
   };
 }

@@ -1,5 +1,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { batchFcfs } from '../../../core/policies/batch-fcfs.ts';
+import { lcp } from '../../../core/policies/lcp.ts';
 import type { Brain } from '../../../live/gateway/brain.ts';
 import { HostPool } from '../../../live/gateway/provision/host-pool.ts';
 import type { KnownHosts } from '../../../live/gateway/provision/provisioner.ts';
@@ -18,8 +20,9 @@ import {
 const SEEDS = Number(process.env['NBOS_SEEDS'] ?? 12);
 const FIRST = Number(process.env['NBOS_SEED'] ?? 1);
 const STEPS = 60;
+type Kind = Pick<KitOptions, 'config' | 'provisioner' | 'policy'>;
 /** Hosts come and go all the time. */
-const ELASTIC: Pick<KitOptions, 'config' | 'provisioner'> = {
+const ELASTIC: Kind = {
   config: { minHosts: 2, bufferHosts: 0, scaleIntervalMs: 20, scaleInHoldMs: 60 },
   provisioner: (hosts: KnownHosts) => new HostPool(hosts),
 };
@@ -52,12 +55,17 @@ class Swarm {
   drained = '';
   restarts = 0;
   falls = 0;
+  readonly kind: Kind;
   readonly isElastic: boolean;
+  /** kernels have a process and a log on one host at a time */
+  readonly isVisiting: boolean;
 
-  constructor(seed: number, isElastic: boolean) {
+  constructor(seed: number, kind: Kind) {
     this.draw = drawsOf(seed);
-    this.isElastic = isElastic;
-    this.kit = startKit(isElastic ? ELASTIC : {});
+    this.kind = kind;
+    this.isElastic = kind.provisioner !== undefined;
+    this.isVisiting = kind.policy !== undefined;
+    this.kit = startKit(kind);
     this.delayProposals();
   }
 
@@ -77,6 +85,8 @@ class Swarm {
       const session = `s${at}`;
       const client = new Client(session).attach(this.kit.brain, kernel);
       this.notebooks.push({ kernel, session, client, clients: [client], cells: [] });
+      // Before its first cell such a kernel is nowhere but in its gateway.
+      if (this.isVisiting) await client.reply(client.run('print 1'));
     }
   }
 
@@ -144,18 +154,20 @@ class Swarm {
   }
 
   async restart(): Promise<void> {
-    const { kit, down } = this;
+    const { kit } = this;
     this.restarts++;
+    // The log of such a kernel may be on that host only.
+    if (this.isVisiting) this.heal();
     // What is not accepted yet when the gateway dies is the client's to send again.
     const isSentAgain = this.draw(2) === 0;
     if (!isSentAgain) await until(() => this.accepted(), 'all cells are accepted');
     kit.brain.close();
     const recall = ({ drains }: Brain): void => drains.recall(this.drained ? [this.drained] : []);
-    const { config, provisioner }: KitOptions = this.isElastic ? ELASTIC : {};
-    kit.brain = newBrain(kit.agents, config, {}, recall, provisioner);
+    const { config, provisioner, policy } = this.kind;
+    kit.brain = newBrain(kit.agents, config, {}, recall, provisioner, policy);
     kit.agents.connect(
       kit.brain,
-      kit.agents.hosts.filter((host) => host !== down),
+      kit.agents.hosts.filter((host) => host !== this.down),
     );
     await kit.brain.recovery.done;
     for (const notebook of this.notebooks) {
@@ -246,17 +258,23 @@ class Swarm {
   }
 }
 
-for (const isElastic of [false, true]) {
+const KINDS: Record<string, Kind> = {
+  'random faults': {},
+  'hosts that come and go': ELASTIC,
+  'batch-fcfs': { policy: batchFcfs },
+  lcp: { policy: lcp },
+};
+
+for (const [what, kind] of Object.entries(KINDS)) {
   for (let seed = FIRST; seed < FIRST + SEEDS; seed++) {
-    const what = isElastic ? 'hosts that come and go' : 'random faults';
     test(`${what}: NBOS_SEED=${seed} NBOS_SEEDS=1`, async () => {
-      const swarm = new Swarm(seed, isElastic);
+      const swarm = new Swarm(seed, kind);
       try {
         await swarm.open(3);
         for (let step = 0; step < STEPS; step++) await swarm.step();
         await swarm.finish();
         swarm.check();
-        if (isElastic) await swarm.settled();
+        if (swarm.isElastic) await swarm.settled();
       } finally {
         stopKit(swarm.kit);
       }
