@@ -9,7 +9,7 @@ const USAGE = `node dist/test/run.js [--real] [--jobs N] [--dir DIR] [--patience
 
 Runs test files, each in a process of its own, and ends with the line "N passed, N failed".
   --real    only the files that need real parts (*.real.test), which are left out otherwise
-  --jobs N  files at once (default 3, since many wait more than they work)
+  --jobs N  files at once (default 3, since many wait more than they work; with --real 2)
   --dir DIR run the built files below DIR instead of this project's
   --patience N  multiplies every time limit, for runs over more seeds
 A file raises its time limit with a comment of its own line: // time-limit: 600 s
@@ -20,7 +20,7 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 
 interface Options {
   real: boolean;
-  jobs: number;
+  jobs: number | undefined;
   dir: string;
   patience: number;
   filters: string[];
@@ -39,7 +39,7 @@ interface Outcome {
 }
 
 function readOptions(words: readonly string[]): Options {
-  const options: Options = { real: false, jobs: 3, dir: HERE, patience: 1, filters: [] };
+  const options: Options = { real: false, jobs: undefined, dir: HERE, patience: 1, filters: [] };
   const queue = [...words];
   for (let word = queue.shift(); word !== undefined; word = queue.shift()) {
     if (word === '--real') options.real = true;
@@ -49,7 +49,7 @@ function readOptions(words: readonly string[]): Options {
     else if (word.startsWith('-')) throw new Error(`unknown option ${word}\n\n${USAGE}`);
     else options.filters.push(word);
   }
-  if (!Number.isInteger(options.jobs) || options.jobs < 1)
+  if (options.jobs !== undefined && !(Number.isInteger(options.jobs) && options.jobs >= 1))
     throw new Error(`--jobs wants a whole number from 1\n\n${USAGE}`);
   if (!(options.patience >= 1)) throw new Error(`--patience wants a number from 1\n\n${USAGE}`);
   return options;
@@ -189,7 +189,8 @@ async function runAll(options: Options): Promise<boolean> {
   const worker = async (): Promise<void> => {
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) await run(file);
   };
-  await Promise.all(Array.from({ length: options.jobs }, worker));
+  const jobs = options.jobs ?? (options.real ? 2 : 3);
+  await Promise.all(Array.from({ length: jobs }, worker));
   for (const file of alone) await run(file);
   for (const { name, skips } of outcomes)
     for (const skip of skips)
