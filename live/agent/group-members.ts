@@ -3,12 +3,18 @@ import {
   type ConfigChange,
   isMember,
   isVoter,
+  membersOf,
   type RaftNode,
   REFUSALS,
 } from '../../core/raft/index.ts';
 import type { MemberAddress } from '../wire/messages.ts';
 import { encodeChange } from './group-identity.ts';
 import { type Proposals, type ProposalsOf, passes } from './group-proposals.ts';
+
+/** Nobody else is to be heard before it may lead. */
+export function isAlone({ config }: RaftNode, member: number): boolean {
+  return membersOf(config).length === 1 && config.voters[0] === member;
+}
 
 /** One change of a group's members, step by step; each step may be done already. */
 export class MemberChange {

@@ -21,7 +21,7 @@ import {
   parseIdentity,
   parseSnapshot,
 } from './group-identity.ts';
-import { MemberChange } from './group-members.ts';
+import { isAlone, MemberChange } from './group-members.ts';
 import type { GroupMachine, GroupOptions } from './group-options.ts';
 import { Proposals, type ProposalsOf } from './group-proposals.ts';
 import { memoryOf, stoppedError, updateOf } from './group-storage.ts';
@@ -96,10 +96,10 @@ export class Group {
     for (const entry of stored.entries) this.#learn(entry);
   }
 
-  /** Begins: brings the machine to the snapshot, and stands for election in a new group. */
+  /** Begins: brings the machine to the snapshot; stands for election where none can be before. */
   start(): void {
     this.#restore(this.#storage.snapshot());
-    if (this.#freshTicks > 0) this.node.campaign();
+    if (this.#freshTicks > 0 || isAlone(this.node, this.member)) this.node.campaign();
     this.#pump();
   }
 

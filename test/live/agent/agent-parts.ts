@@ -8,6 +8,7 @@ import { startAgent } from '../../../live/agent/agent.ts';
 import type {
   Agent,
   AgentLimits,
+  AgentOptions,
   FreshReplica,
   ReplicaParts,
 } from '../../../live/agent/agent-options.ts';
@@ -210,7 +211,12 @@ export class PaperSystem {
 
   readonly hosts = new Map<string, { host: string; peer: string; key: string }>();
 
-  async startHost(host: string, limits: Partial<AgentLimits> = {}): Promise<PaperHost> {
+  /** `parts`: real ones in place of paper */
+  async startHost(
+    host: string,
+    limits: Partial<AgentLimits> = {},
+    parts: Partial<AgentOptions> = {},
+  ): Promise<PaperHost> {
     const keys = await keyPair(this.folder, host);
     await allow(this.folder, host, keys.publicKey);
     const replicas = new Map<string, PaperReplica>();
@@ -231,6 +237,7 @@ export class PaperSystem {
       },
       log: pino({ level: 'info' }, { write: (line: string) => void this.said.push(line) }),
       limits: { beatMs: 50, hostGoneMs: 600, ...limits },
+      ...parts,
     });
     this.#agents.add(agent);
     return { agent, replicas, runtimes };

@@ -135,6 +135,8 @@ test('an agent that starts again finds it at rest, and aborts the cell that ran'
   host.kill();
   const { python } = host;
   await within(world, host.restart());
+  const leads = (): boolean => host.replica!.position().role === 'leader';
+  assert.ok(await world.run(100, leads), 'there is nobody to wait for');
   await until(world, () => decisionOf(world, 1)?.type === 'abort');
   await world.run(5_000);
   assert.is(state(host), 'resting');
