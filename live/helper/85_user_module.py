@@ -88,7 +88,9 @@ def user_output(cell=-1):
         raise NbosUnavailable('nbos.output() works inside a running cell')
     if not isinstance(cell, int) or cell == 0:
         raise ValueError('nbos.output takes the number of a cell, or -1 for the last one')
-    count = cell if cell > 0 else HELPER.shell.execution_count + cell
+    # Not the shell's count: newer IPython has it one further while a cell runs.
+    own = HELPER.cell.get('count', HELPER.shell.execution_count)
+    count = cell if cell > 0 else own + cell
     flush_output()
     tell_agent('nbos_output', {'count': count})
 

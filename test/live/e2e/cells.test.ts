@@ -159,9 +159,11 @@ live('the status has the promised form', async () => {
 live('nbos.output() shows the output of an earlier cell again, folded', async () => {
   const { client } = await system.notebook();
   await client.run('import time\nfor i in range(3):\n    print(i, end="\\r", flush=True)\n42');
-  const { outputs } = await client.run('import nbos\nnbos.output(1)');
-  const shown = outputs.filter(({ header }) => /stream|display_data/.test(header.msg_type));
-  assert.is(textOf(shown), '242');
+  for (const code of ['import nbos\nnbos.output(1)', 'nbos.output(-2)', 'nbos.output()']) {
+    const { outputs } = await client.run(code);
+    const shown = outputs.filter(({ header }) => /stream|display_data/.test(header.msg_type));
+    assert.is(textOf(shown), '242', code);
+  }
 });
 
 live('a deleted kernel is gone with its processes', async () => {
