@@ -20,7 +20,8 @@ export class Processes {
   readonly #log: Logger;
   readonly #pooled = new Map<string, PooledKernel>();
   readonly #starting = new Set<string>();
-  readonly #starts = new Set<Promise<void>>();
+  /** one starts after the other: kernels and their cells come first */
+  #starts: Promise<void> = Promise.resolve();
   #folders = 0;
 
   constructor(
@@ -54,13 +55,13 @@ export class Processes {
   async start(pooled: string, spec: string, argv: readonly string[]): Promise<void> {
     if (this.#pooled.has(pooled) || this.#starting.has(pooled)) return;
     this.#starting.add(pooled);
-    const start = this.#start(pooled, spec, argv);
-    this.#starts.add(start);
-    await start;
-    this.#starts.delete(start);
+    this.#starts = this.#starts.then(() => this.#start(pooled, spec, argv));
+    await this.#starts;
   }
 
   async #start(pooled: string, spec: string, argv: readonly string[]): Promise<void> {
+    // It may have been given up while it waited.
+    if (!this.#starting.has(pooled)) return;
     try {
       const kernel = await this.#runtimes.startPooled({
         ...{ pooled, spec, argv },
@@ -70,7 +71,7 @@ export class Processes {
         niced: true,
         orphanMs: this.#orphanMs,
       });
-      // It may have been given up while it started.
+      // Or while it started.
       if (!this.#starting.delete(pooled)) {
         await kernel.stop();
         return;
@@ -97,7 +98,7 @@ export class Processes {
   async close(): Promise<void> {
     this.#starting.clear();
     // What is being started ends itself, once it can be ended.
-    await Promise.all([...this.#starts, ...this.names().map((pooled) => this.stop(pooled))]);
+    await Promise.all([this.#starts, ...this.names().map((pooled) => this.stop(pooled))]);
   }
 
   /** Short: paths of sockets have at most 107 bytes. */

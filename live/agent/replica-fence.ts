@@ -73,14 +73,18 @@ export class RunningLease {
     this.#fence = new Fence(leaseMs, contactMs);
   }
 
+  /** Its cell is decided: what it had paused may run again. */
   reset(): void {
+    if (this.#fence.paused) this.#of.process.resume();
     this.#fence.reset();
   }
 
   tick(now: number): void {
     const { runner, process, peers, voterHosts, survivors, onEnded } = this.#of;
     const { current } = runner;
-    if (current?.phase !== 'running' || current.givenUp) return;
+    // A cell can end while its pause is on the way; nothing of it is left to be fenced then.
+    if (current?.phase !== 'running') return this.reset();
+    if (current.givenUp) return;
     switch (this.#fence.check(now, quorumSilence(voterHosts(), peers, now))) {
       case 'pause':
         process.pause();

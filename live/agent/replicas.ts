@@ -29,6 +29,12 @@ export interface ReplicasOf {
   tell: Tell;
 }
 
+/** A replica that is to come to this host, or to go. */
+interface Asked {
+  readonly member: number;
+  readonly comes: boolean;
+}
+
 /** A beat in so many says all positions, the others those that changed. */
 const WHOLE_EVERY_BEATS = 20;
 
@@ -41,6 +47,8 @@ export class Replicas {
   /** that stopped by themselves: what they had is in the store */
   readonly #stopped = new Set<string>();
   readonly #work = new Map<string, Promise<unknown>>();
+  /** comings and goings that wait for their turn, by kernel, in order */
+  readonly #asked = new Map<string, Asked[]>();
   /** process started ahead that a kernel's next first one is taken from */
   readonly #pooled = new Map<string, string>();
   readonly #told = new Map<string, string>();
@@ -99,7 +107,7 @@ export class Replicas {
   /** Resolves once its Raft member exists. Asked twice, it is made once. */
   start(request: Extract<GatewayRequest, { t: 'start-replica' }>): Promise<void> {
     const { meta, member, members, joins, niced, pooled } = request;
-    return this.#inTurn(meta.kernel, async () => {
+    return this.#asTold(meta.kernel, { member, comes: true }, async () => {
       const before = this.#replicas.get(meta.kernel);
       if (before?.member === member) {
         if (meta.visits) this.#wake(before, pooled);
@@ -127,7 +135,7 @@ export class Replicas {
 
   /** Removes process, log and files; `closed`: from the store too. Nothing happens when another member is here by now. */
   stop(kernel: string, member: number, closed: boolean): Promise<void> {
-    return this.#inTurn(kernel, async () => {
+    return this.#asTold(kernel, { member, comes: false }, async () => {
       const replica = this.#replicas.get(kernel);
       if (replica !== undefined && replica.member !== member) return;
       await this.#purge(kernel);
@@ -335,6 +343,21 @@ export class Replicas {
     await store.remove(kernel);
     await blobs.remove(kernel);
     await rm(join(options.folder, 'outputs', kernel), { recursive: true, force: true });
+  }
+
+  /** A start in its turn, unless the same member is to go again, or another to come, by now. */
+  #asTold(kernel: string, asked: Asked, work: () => Promise<void>): Promise<void> {
+    const all = this.#asked.get(kernel) ?? [];
+    this.#asked.set(kernel, all);
+    all.push(asked);
+    return this.#inTurn(kernel, async () => {
+      all.shift();
+      if (all.length === 0) this.#asked.delete(kernel);
+      const { member, comes } = asked;
+      const isOver = all.some((later) => later.comes !== (later.member === member));
+      if (comes && isOver) throw this.#unknown(kernel);
+      await work();
+    });
   }
 
   #inTurn<Result>(kernel: string, work: () => Promise<Result>): Promise<Result> {

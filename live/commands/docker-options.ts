@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { NbosError } from '../../core/errors.ts';
 import { type Arguments, numberOf, textOf } from '../../traces/command-line.ts';
 import { KERNEL_ARGV } from '../agent/container/names.ts';
+import { takePrecedence } from '../agent/container/precedence.ts';
 import { ownerOf } from '../agent/container/workspace-mount.ts';
 import type { GpuAccess } from '../agent/gpu/access.ts';
 import type { InstalledSpecs } from '../agent/kernel/kernelspecs.ts';
@@ -121,6 +122,7 @@ export async function containersOf(place: ContainersOf): Promise<RuntimeFactory>
   const { engine, image, network, user, mount, cpus, memoryMb, pids, shmMb } = docker;
   // Only who has containers pays for what speaks to an engine.
   const { containerFactory } = await import('../agent/container/containers.ts');
+  takePrecedence();
   return containerFactory({
     ...{ engine, image, workspace, host, user, network, gpus, log },
     data: folder,

@@ -3,6 +3,11 @@ import type { AgentHello, KernelPosition, KernelReport } from '../wire/messages.
 import type { CoreLoop } from './core-loop.ts';
 import type { Agents } from './links.ts';
 
+/** A host that is lost again within so long gets work later and later, ms. */
+const CALM_MS = 60_000;
+const FIRST_WAIT_MS = 2_000;
+const MOST_WAIT_MS = 16_000;
+
 export interface HostsOptions {
   loop: CoreLoop;
   links: Agents;
@@ -22,6 +27,9 @@ export interface LiveHost {
   number: number;
   linked: boolean;
   lastBeatAt: number;
+  /** when it was lost last, and how often of late */
+  lostAt: number;
+  losses: number;
   hello: AgentHello | undefined;
   /** what its hello said may be wrong by now: it was lost, or given back */
   stale: boolean;
@@ -69,6 +77,8 @@ export class Hosts {
       number: -1,
       linked: false,
       lastBeatAt: Number.NEGATIVE_INFINITY,
+      lostAt: Number.NEGATIVE_INFINITY,
+      losses: 0,
       hello: undefined,
       stale: false,
       note: 'its agent has not reported yet',
@@ -195,7 +205,12 @@ export class Hosts {
    */
   free(): LiveHost[] {
     const free = this.all().filter(
-      (host) => host.number === -1 && !host.stale && this.#isHeard(host) && this.accepts(host),
+      (host) =>
+        host.number === -1 &&
+        !host.stale &&
+        this.#isHeard(host) &&
+        this.#isSteady(host) &&
+        this.accepts(host),
     );
     const isEmpty = ({ hello }: LiveHost): number => Number(hello!.kernels.length === 0);
     return free.sort((a, b) => isEmpty(a) - isEmpty(b));
@@ -232,6 +247,15 @@ export class Hosts {
     log.warn({ host: id }, host.note);
   }
 
+  /**
+   * Replacing what a host had is work for all others: one that comes and goes has to stay for a
+   * while, longer each time, or a load that has made it late would make all of them late.
+   */
+  #isSteady({ lostAt, losses }: LiveHost): boolean {
+    const waitMs = losses < 2 ? 0 : Math.min(MOST_WAIT_MS, FIRST_WAIT_MS * 2 ** (losses - 2));
+    return this.#options.monotone() - lostAt >= waitMs;
+  }
+
   #isHeard(host: LiveHost): boolean {
     const age = this.#options.monotone() - host.lastBeatAt;
     return host.linked && host.hello !== undefined && age < this.#options.leaseMs;
@@ -254,10 +278,13 @@ export class Hosts {
       host.number = -1;
       host.linked = false;
       host.stale = true;
+      host.losses = now - host.lostAt < CALM_MS ? host.losses + 1 : 1;
+      host.lostAt = now;
       host.note = 'no beats: the host, its agent or the network is down';
       loop.post({ kind: 'host-lost', host: number });
       this.events?.lost(host);
     }
+    if (this.#wanted.length > 0) this.match();
   }
 
   #tellAddresses(): void {

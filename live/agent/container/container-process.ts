@@ -7,6 +7,7 @@ import { startTime } from '../kernel/process.ts';
 import { exitOf, REMOVED } from './container-exit.ts';
 import { SHARES } from './container-request.ts';
 import { type Engine, statusOf } from './engine.ts';
+import { removed, removeLater } from './removal.ts';
 import type { StateShare } from './state-share.ts';
 
 /** A signal, a pause: what an engine does in milliseconds. */
@@ -40,9 +41,17 @@ export class ContainerProcess implements StartedProcess {
   /** how we ended it, '' while we did not */
   #killedBy = '';
   #niced: boolean;
+  #wantsNormal = false;
   #wantsPause = false;
+  /** as far as the engine has said */
   #isPaused = false;
-  #holding: Promise<void> = Promise.resolve();
+  /** until it stands or runs as it is wanted */
+  #settling: Promise<void> | undefined;
+  /** times that this was wanted */
+  #holds = 0;
+  #attending = false;
+  /** its first process has ended */
+  #isOver = false;
 
   constructor(parts: ContainerParts) {
     this.#parts = parts;
@@ -70,9 +79,8 @@ export class ContainerProcess implements StartedProcess {
   }
 
   prioritize(): void {
-    if (!this.#running || !this.#niced) return;
-    this.#niced = false;
-    void this.#try('its priority', (each) => each.update({ CpuShares: SHARES.normal }));
+    this.#wantsNormal = true;
+    void this.#raise();
   }
 
   async kill(): Promise<void> {
@@ -95,15 +103,29 @@ export class ContainerProcess implements StartedProcess {
     await this.kill();
   }
 
-  /** Somebody else may have paused it, or resumed what must not run. */
+  /** What the engine could not be told is told again; what others did to it is undone. */
   async attend(): Promise<void> {
+    // An engine that hangs is asked one thing at a time.
+    if (this.#attending) return;
+    this.#attending = true;
+    try {
+      if (this.#wantsNormal) await this.#raise();
+      await this.#settling;
+      await this.#look();
+    } finally {
+      this.#attending = false;
+    }
+  }
+
+  /** Somebody else may have paused it, or resumed what must not run. */
+  async #look(): Promise<void> {
+    const holds = this.#holds;
     const found = await this.#try('its state', (each) => each.inspect());
     if (found === undefined || !found.State.Running || !this.#running) return;
-    await this.#holding;
-    if (found.State.Paused === this.#isPaused) return;
+    if (this.#holds !== holds || found.State.Paused === this.#isPaused) return;
     const { log, id } = this.#parts;
     const what = found.State.Paused ? 'paused' : 'resumed';
-    log.warn({ container: id }, `a container was ${what} by hand; that is undone`);
+    log.warn({ container: id }, `a container was ${what} by hand, or late; that is undone`);
     this.#isPaused = found.State.Paused;
     this.#hold(this.#wantsPause);
   }
@@ -123,17 +145,41 @@ export class ContainerProcess implements StartedProcess {
 
   #hold(paused: boolean): void {
     this.#wantsPause = paused;
-    this.#holding = this.#holding.then(() => this.#settle());
+    this.#holds++;
+    this.#settling ??= this.#settle().finally(() => {
+      this.#settling = undefined;
+    });
   }
 
+  /** An engine without an answer may have done it, may do it later, or never: it is asked again. */
   async #settle(): Promise<void> {
-    const paused = this.#wantsPause;
-    if (!this.#running || paused === this.#isPaused) return;
-    const done = await this.#try(paused ? 'a pause' : 'an end of its pause', async (each) => {
-      await (paused ? each.pause() : each.unpause());
+    while (this.#isOurs && this.#wantsPause !== this.#isPaused) {
+      const paused = this.#wantsPause;
+      const done = await this.#try(paused ? 'a pause' : 'an end of its pause', async (each) => {
+        await (paused ? each.pause() : each.unpause());
+        return true;
+      });
+      if (done === true) this.#isPaused = paused;
+      else if (this.#isOurs) {
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+        const found = await this.#try('its state', (each) => each.inspect());
+        if (found !== undefined) this.#isPaused = found.State.Paused;
+      }
+    }
+  }
+
+  /** It runs, and nobody ends it. */
+  get #isOurs(): boolean {
+    return this.#running && !this.#isOver && this.#killedBy === '';
+  }
+
+  async #raise(): Promise<void> {
+    if (!this.#running || !this.#niced) return;
+    const done = await this.#try('its priority', async (each) => {
+      await each.update({ CpuShares: SHARES.normal });
       return true;
     });
-    if (done === true) this.#isPaused = paused;
+    if (done === true) this.#niced = false;
   }
 
   /** A quick request that may fail: a container that is gone is told of by its exit. */
@@ -156,11 +202,12 @@ export class ContainerProcess implements StartedProcess {
     // An engine that hangs must not keep it alive.
     const late = setTimeout(() => void this.#killDirectly(), QUICK_MS);
     try {
-      await this.#holding;
+      await this.#settling;
       await engine.ask('removal of a container', () => removed(this.#container), { ms: END_MS });
     } catch (error) {
       log.warn({ container: id, error: (error as Error).message }, 'a container was not removed');
       await this.#killDirectly();
+      removeLater(engine, log, id);
     } finally {
       clearTimeout(late);
     }
@@ -205,6 +252,7 @@ export class ContainerProcess implements StartedProcess {
   }
 
   async #ended(code: number): Promise<void> {
+    this.#isOver = true;
     if (this.#killedBy !== '') return this.#end(describeExit(code, null));
     const { engine, memoryMb } = this.#parts;
     const exit = await exitOf(engine, this.#container, code, memoryMb);
@@ -217,25 +265,5 @@ export class ContainerProcess implements StartedProcess {
     this.#running = false;
     const { onExit } = this.#parts;
     onExit(this.#killedBy === '' ? exit : `${this.#killedBy} (${exit})`);
-  }
-}
-
-/** Ends a container, whatever it does, and removes it; nothing when there is none. */
-export async function removed(container: Docker.Container): Promise<void> {
-  try {
-    await removedOnce(container);
-  } catch {
-    // One that was paused at that very moment cannot take note of its end.
-    await container.unpause().catch(() => undefined);
-    await removedOnce(container);
-  }
-}
-
-async function removedOnce(container: Docker.Container): Promise<void> {
-  try {
-    await container.remove({ force: true, v: true });
-  } catch (error) {
-    // Another request removes it at this moment, or has.
-    if (statusOf(error) !== 404 && statusOf(error) !== 409) throw error;
   }
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type Docker from 'dockerode';
 import { NbosError } from '../../../core/errors.ts';
 import type { GpuAccess } from '../gpu/access.ts';
 import type { Log } from '../kernel/bare-kernel.ts';
@@ -9,16 +10,17 @@ import { writeIgnored } from '../kernel/packages.ts';
 import type { KernelPlace, Launch, LaunchOptions, ProcessOptions } from '../kernel/place.ts';
 import { KernelFactory } from '../kernel/processes.ts';
 import { launchInside } from './container-launch.ts';
-import { ContainerProcess, removed } from './container-process.ts';
+import { ContainerProcess } from './container-process.ts';
 import {
   type ContainerLimits,
   type ContainerRequest,
   type ContainerSettings,
   creationOf,
 } from './container-request.ts';
-import { type Engine, engineAt } from './engine.ts';
+import { type Engine, engineAt, statusOf } from './engine.ts';
 import { imageOf } from './image.ts';
 import { LABELS } from './names.ts';
+import { removed, removeLater } from './removal.ts';
 import { type Owner, own, StateShare } from './state-share.ts';
 import { coversOf, ownerOf, workspaceMountOf } from './workspace-mount.ts';
 
@@ -26,6 +28,8 @@ import { coversOf, ownerOf, workspaceMountOf } from './workspace-mount.ts';
 const USUAL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 /** Removals that an engine is asked for at the same time. */
 const REMOVED_AT_ONCE = 4;
+/** An engine that did not answer in time may make a container for so long after that, ms. */
+const LATE_MS = 60_000;
 
 export interface ContainerHost {
   /** unix:///PATH or tcp://HOST:PORT; '' for DOCKER_HOST, else the usual socket */
@@ -207,8 +211,10 @@ class ContainerPlace implements KernelPlace {
     const { image } = settings;
     const creation = creationOf(settings, request);
     const what = `start of a kernel from ${image}`;
-    const container = await engine.ask(what, (docker) => docker.createContainer(creation), {
-      image,
+    const create = (docker: Docker): Promise<Docker.Container> => docker.createContainer(creation);
+    const container = await engine.ask(what, create, { image }).catch((error: unknown) => {
+      if (statusOf(error) === 0) removeLater(engine, host.log, request.name, LATE_MS);
+      throw error;
     });
     try {
       await engine.ask(what, () => container.start());
@@ -216,7 +222,7 @@ class ContainerPlace implements KernelPlace {
       await host.gpus?.started({ id: container.id, pid: Pid });
       return { id: container.id, pid: Pid };
     } catch (error) {
-      await engine.ask(what, () => removed(container)).catch(() => undefined);
+      removeLater(engine, host.log, container.id);
       throw error;
     }
   }

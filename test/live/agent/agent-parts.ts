@@ -146,13 +146,27 @@ export class PaperReplica implements Replica {
 /** Processes that are not there. */
 export class PaperRuntimes implements RuntimeFactory {
   readonly made: string[] = [];
+  /** asked for ahead of a kernel */
+  readonly ahead: string[] = [];
   leftovers: number[] = [];
+  #held = Promise.resolve();
 
   make(options: { directory: string }, pooled?: { pooled: string }): KernelRuntime {
     this.made.push(`${options.directory.split('/').slice(-2).join('/')} ${pooled?.pooled ?? ''}`);
     return {} as KernelRuntime;
   }
+  /** Nothing is started ahead until what it returns is called. */
+  holdPooled(): () => void {
+    let go = (): void => undefined;
+    this.#held = new Promise((resolve) => {
+      go = resolve;
+    });
+    return go;
+  }
+
   async startPooled({ pooled, argv }: { pooled: string; argv: readonly string[] }) {
+    this.ahead.push(pooled);
+    await this.#held;
     if (argv.length === 0) throw new NbosError('kernel-failed', 'no command');
     return { pooled, pid: 1, onDeath: () => undefined, stop: () => Promise.resolve() };
   }

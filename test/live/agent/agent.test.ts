@@ -118,6 +118,28 @@ test('pooled processes are started, taken, and their failures told', async () =>
   await ask({ t: 'stop-pooled', pooled: 'p1' });
 });
 
+test('processes are started ahead one by one, and not those that nobody wants by then', async () => {
+  const held = one.runtimes.holdPooled();
+  const argv = ['python3'];
+  for (const pooled of ['p1', 'p2', 'p3'])
+    await ask({ t: 'start-pooled', pooled, spec: 'python3', argv });
+  await ask({ t: 'stop-pooled', pooled: 'p2' });
+  assert.equal(one.runtimes.ahead, ['p1']);
+  held();
+  await eventually(() => noticesOf('pooled-ready').length === 2);
+  assert.equal(one.runtimes.ahead, ['p1', 'p3']);
+});
+
+test('a replica that is to go again before its turn has come is not made', async () => {
+  const first = ask(start(K1, 1));
+  const second = codeOf(ask(start(K1, 2)));
+  const gone = ask({ t: 'stop-replica', kernel: K1, member: 2 });
+  const third = ask(start(K1, 3));
+  await Promise.all([first, gone, third]);
+  assert.is(await second, 'kernel-unknown');
+  assert.is(one.replicas.get(K1)!.member, 3);
+});
+
 test('a killed agent finds its kernels again, at the same endpoint', async () => {
   await ask(start(K1, 3));
   await ask(start(K2, 4));

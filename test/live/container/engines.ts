@@ -52,6 +52,8 @@ export class TestEngine {
   readonly #mark: string;
   readonly #name: string;
   readonly #home: string;
+  /** of the engine itself, 0 before its first start */
+  pid = 0;
 
   constructor(mark: string, name: string, address: string) {
     this.#mark = mark;
@@ -104,6 +106,7 @@ export class TestEngine {
     const child = spawn(program!, words, { stdio: ['ignore', log, log] });
     closeSync(log);
     child.on('error', () => undefined);
+    this.pid = child.pid ?? 0;
     const end = Date.now() + START_MS;
     while (!(await this.docker.ping().catch(() => undefined))) {
       if (child.exitCode !== null || Date.now() > end)

@@ -9,7 +9,12 @@ import {
   parseSnapshot,
 } from '../../../live/agent/group-identity.ts';
 import type { Peers } from '../../../live/agent/ports.ts';
-import { Fence, quorumSilence } from '../../../live/agent/replica-fence.ts';
+import {
+  Fence,
+  type LeaseOf,
+  quorumSilence,
+  RunningLease,
+} from '../../../live/agent/replica-fence.ts';
 import {
   differenceOf,
   filesOf,
@@ -41,6 +46,25 @@ test('a fence pauses after the lease, ends after another, and resumes on lasting
   assert.is(fence.check(2_000, 2_000), 'pause');
   assert.is(fence.check(3_000, 3_000), undefined);
   assert.is(fence.check(3_001, 3_001), 'end');
+});
+
+test('a cell that ends while its process is paused leaves none that stands still', () => {
+  const told: string[] = [];
+  const cell = { phase: 'running', givenUp: false };
+  const heard = { host: 'me', lastContact: () => 0 };
+  const process = { pause: () => told.push('pause'), resume: () => told.push('resume') };
+  const of = { runner: { current: cell }, process, peers: heard, voterHosts: () => ['a', 'b'] };
+  const lease = new RunningLease(of as unknown as LeaseOf, 1_000, 100);
+  lease.tick(500);
+  lease.tick(1_500);
+  assert.equal(told, ['pause']);
+  cell.phase = 'saving';
+  lease.tick(1_600);
+  assert.equal(told, ['pause', 'resume']);
+  cell.phase = 'running';
+  lease.tick(1_700);
+  lease.reset();
+  assert.equal(told, ['pause', 'resume', 'pause', 'resume']);
 });
 
 test('a majority is heard as long as its slowest member', () => {
