@@ -206,6 +206,20 @@ test('a save that is asked for waits for nothing, and says when it is done', asy
   await world.close();
 });
 
+test('what its user has thrown away is out of the store at once', async () => {
+  const { world, host, store } = await visited();
+  await runCell(world, 0, 'x=1', 1);
+  await within(world, host.replica!.save());
+  const at = world.now;
+  await within(world, host.replica!.propose([{ v: 1, type: 'reset', epoch: nextEpoch() }]));
+  await until(world, () => host.replica!.position().store?.saved === true);
+  assert.ok(world.now - at < 400, `${world.now - at} ms, as if it waited for more changes`);
+  const table = await store.latestTable(KERNEL);
+  assert.equal(table?.state.units, []);
+  assert.is(table?.state.resetAt, host.replica!.report().resetAt);
+  await world.close();
+});
+
 test('a save that cannot be is refused with what the store says, and made up for later', async () => {
   const { world, host, raw } = await visited();
   for (const [trouble, said] of [
