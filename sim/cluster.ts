@@ -38,9 +38,12 @@ export class SimCluster {
   private readonly lastCell: Int32Array;
   /** container of the last executor, per session; -1 before the first */
   private readonly lastExecutor: Int32Array;
+  /** when a container was last left by a cell */
+  private readonly leftAt = new Map<number, number>();
   /** when each data set is on each host, by host x data sets + data set */
   private readonly datasetReady = new Map<number, number>();
   private readonly hasFaults: boolean;
+  private readonly renews: boolean;
 
   constructor(
     config: Config,
@@ -58,6 +61,7 @@ export class SimCluster {
     this.workDone = new Float64Array(trace.sessions.count);
     this.lastCell = new Int32Array(trace.sessions.count).fill(-1);
     this.lastExecutor = new Int32Array(trace.sessions.count).fill(-1);
+    this.renews = config.renewalMs.length > 0;
     this.hasFaults = config.containerFailureShare > 0 || config.yieldShare > 0;
   }
 
@@ -124,7 +128,11 @@ export class SimCluster {
     if (start !== 'same' && session !== -1 && cell === -1)
       ms = this.latencies.openingStartMs(start, a, b, c);
     else if (start === 'cold') ms = this.latencies.coldStartMs(a, b, c);
-    else if (start === 'prewarmed') ms = this.latencies.prewarmedStartMs(a, b, c);
+    else if (start === 'prewarmed') {
+      const idleMs = now - (this.leftAt.get(container) ?? Number.NEGATIVE_INFINITY);
+      const renewalMs = this.latencies.renewalMs(a, b, c) - idleMs;
+      ms = Math.max(this.latencies.prewarmedStartMs(a, b, c), renewalMs);
+    }
     ms = Math.round(ms * this.faults.slowStartFactorAt(now));
     const fails = this.hasFaults && this.faults.containerStartFails(a, b, c);
     this.push(now + ms, fails ? MOMENT.containerFailed : MOMENT.containerStarted, container);
@@ -170,6 +178,7 @@ export class SimCluster {
     run.session = session;
     run.cell = cell;
     run.attempt = attempt;
+    run.container = effect.container;
     run.host = host;
     run.executedAt = now;
     run.voters = effect.voters;
@@ -251,6 +260,7 @@ export class SimCluster {
   released(execution: number, run: Run, now: number): void {
     const { session, cell, attempt } = run;
     this.lastCell[session] = cell;
+    if (this.renews) this.leftAt.set(run.container, now);
     run.commitMs = this.config.releaseAfter === 'commit' ? 0 : this.smallCommitMs(run);
     if (run.writeState === 'background' && this.config.replyAfter === 'write') {
       run.commitMs += this.writeMs(run, now + run.commitMs);

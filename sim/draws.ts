@@ -36,6 +36,7 @@ export const STREAMS = {
   yield: 27,
   arrival: 28,
   service: 29,
+  renewal: 30,
 } as const;
 
 export type Stream = (typeof STREAMS)[keyof typeof STREAMS];

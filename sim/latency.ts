@@ -152,6 +152,13 @@ export class Latencies {
     return Math.round(ms * this.#startFactor(session, item, attempt));
   }
 
+  /** Making a container of the pool anew after another session; 0 unless it was measured. */
+  renewalMs(session: number, item: number, attempt: number): number {
+    const table = this.#measured.renewalMs;
+    if (table === undefined) return 0;
+    return Math.round(table.at(uniform(this.#seed, STREAMS.renewal, session, item, attempt)));
+  }
+
   /** Start of a container that no cell waits for, as any other unless it was measured. */
   openingStartMs(start: 'cold' | 'prewarmed', session: number, item: number, attempt: number) {
     const table = this.#measured.openingStartMs;
@@ -351,6 +358,7 @@ function measuredOf(config: Config) {
     coldStartMs: tableOf('coldStartMs'),
     prewarmedStartMs: tableOf('prewarmedStartMs'),
     openingStartMs: tableOf('openingStartMs'),
+    renewalMs: tableOf('renewalMs'),
   };
 }
 

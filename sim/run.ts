@@ -5,6 +5,7 @@ export interface Run {
   session: number;
   cell: number;
   attempt: number;
+  container: number;
   host: number;
   voters: number;
   writeState: 'none' | 'background' | 'critical';
@@ -37,6 +38,7 @@ export function newRun(): Run {
     session: -1,
     cell: -1,
     attempt: 1,
+    container: -1,
     host: -1,
     voters: 0,
     writeState: 'none',

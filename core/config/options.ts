@@ -441,6 +441,10 @@ export const OPTIONS = {
     'prewarmed container start',
     'uniform from prewarmedMinMs to prewarmedMaxMs',
   ),
+  renewalMs: measured(
+    'a pool container that ran another session, from its return on until it can be taken',
+    'at once',
+  ),
   openingStartMs: measured(
     'start of a container for a kernel, before a cell waits for it',
     'as any other start',

@@ -51,10 +51,11 @@ function table<Name extends keyof PartialConfig>(
  * A kernel that opens takes as long as the fastest did: users of the live run sent their first cell
  * when their kernel was there, and a longer start would delay it again.
  */
-function starts({ coldStart, prewarmedStart, openingStart }: StepSamples): PartialConfig {
+function starts({ coldStart, prewarmedStart, openingStart, renewal }: StepSamples): PartialConfig {
   return {
     ...table('coldStartMs', coldStart),
     ...table('prewarmedStartMs', prewarmedStart),
+    ...table('renewalMs', renewal),
     ...table('openingStartMs', openingStart.length === 0 ? [] : [Math.min(...openingStart)]),
   };
 }

@@ -5,6 +5,7 @@ import type {
   ExecutionReplied,
   ReplicaJoined,
 } from '../../core/events.ts';
+import { quantileSorted, sortedCopy } from '../../traces/quantiles.ts';
 import { type JournalPart, replayPart } from './journal.ts';
 
 /** ms of each step of a live run that the simulator draws, one value an occurrence. */
@@ -30,6 +31,8 @@ export interface StepSamples {
   readonly coldStart: number[];
   /** of one that a cell waits for */
   readonly prewarmedStart: number[];
+  /** a pool container that ran another session, from its return until it could be taken */
+  readonly renewal: number[];
   readonly hostStart: number[];
   /** commits that moved a replica, once its process was there */
   readonly migration: number[];
@@ -52,6 +55,7 @@ export function noSamples(): StepSamples {
     openingStart: [],
     coldStart: [],
     prewarmedStart: [],
+    renewal: [],
     hostStart: [],
     migration: [],
     stateRead: [],
@@ -84,6 +88,8 @@ export function stepSamples(
 interface SeenStart {
   readonly effect: StartContainer;
   readonly at: number;
+  /** since a cell has left it; Infinity for a new one */
+  readonly idleMs: number;
   /** when its process was there; -1 before */
   startedAt: number;
   /** from then until its cell started, without the reading of state */
@@ -119,6 +125,8 @@ class Collector {
   readonly #runs = new Map<number, SeenRun>();
   /** container of the last executor, by session */
   readonly #executors = new Map<number, number>();
+  /** when a cell has last left it, by container */
+  readonly #leftAt = new Map<number, number>();
 
   constructor(isCounted: (session: number) => boolean) {
     this.#isCounted = isCounted;
@@ -127,7 +135,7 @@ class Collector {
   effect(effect: Effect, at: number): void {
     switch (effect.kind) {
       case 'start-container':
-        if (effect.start !== 'same') this.#asked({ effect, at, startedAt: -1, untilCellMs: 0 });
+        if (effect.start !== 'same') this.#asked(effect, at);
         break;
       case 'provision-host':
         this.#hosts.set(effect.host, at);
@@ -168,6 +176,7 @@ class Collector {
         if (run === undefined || run.effect.ticket !== event.ticket) break;
         run.released = event;
         this.#executors.set(run.effect.session, run.effect.container);
+        this.#leftAt.set(run.effect.container, event.at);
         break;
       }
       case 'execution-replied':
@@ -181,9 +190,11 @@ class Collector {
     if (session === -1 || this.#isCounted(session)) this.samples[step].push(ms);
   }
 
-  #asked(start: SeenStart): void {
+  #asked(effect: StartContainer, at: number): void {
+    const idleMs = at - (this.#leftAt.get(effect.container) ?? Number.NEGATIVE_INFINITY);
+    const start = { effect, at, idleMs, startedAt: -1, untilCellMs: 0 };
     this.#starts.push(start);
-    this.#latest.set(start.effect.container, start);
+    this.#latest.set(effect.container, start);
   }
 
   /**
@@ -230,13 +241,19 @@ class Collector {
 
   /** What took longer than one event, once all is known of it. */
   end(): void {
-    for (const { effect, at, startedAt, untilCellMs } of this.#starts) {
-      if (startedAt === -1) continue;
-      const { session, cell, start } = effect;
-      const waited = start === 'cold' ? 'coldStart' : 'prewarmedStart';
-      const step = cell === -1 && session !== -1 ? 'openingStart' : waited;
-      this.#add(step, session, startedAt - at + untilCellMs);
+    const done = this.#starts.filter(({ startedAt }) => startedAt !== -1);
+    const forPool = done.filter(({ effect }) => effect.session === -1).map(lasted);
+    const mostPool = Math.max(0, ...forPool);
+    for (const start of done) {
+      const { session, cell } = start.effect;
+      if (cell === -1 && session !== -1) this.#add('openingStart', session, lasted(start));
+      else if (start.effect.start === 'cold') this.#add('coldStart', session, lasted(start));
+      else if (start.idleMs >= mostPool) this.#add('prewarmedStart', session, lasted(start));
     }
+    this.#renewed(
+      done.filter(({ idleMs }) => idleMs < mostPool),
+      Math.min(...forPool),
+    );
     for (const [container, { effect, event, readMs }] of this.#joins) {
       if (event === undefined) continue;
       const since = this.#latest.get(container)?.startedAt ?? event.at - event.migrationMs;
@@ -244,4 +261,29 @@ class Collector {
       if (effect.readState) this.#add('stateRead', effect.session, event.stateReadMs + readMs);
     }
   }
+
+  /**
+   * Starts in containers that may still have been made anew: nothing is as fast as `leastMs`, so
+   * within that all of it was waited for, if these starts took longer than those of what was there.
+   */
+  #renewed(starts: readonly SeenStart[], leastMs: number): void {
+    const early = starts.filter(
+      ({ effect, idleMs }) => effect.start !== 'cold' && effect.cell !== -1 && idleMs < leastMs,
+    );
+    const waits = medianOf(early.map(lasted)) > (medianOf(this.samples.prewarmedStart) || 0);
+    for (const start of early) {
+      const { session } = start.effect;
+      if (waits) this.#add('renewal', session, start.idleMs + lasted(start));
+      else this.#add('prewarmedStart', session, lasted(start));
+    }
+  }
+}
+
+function medianOf(values: readonly number[]): number {
+  return quantileSorted(sortedCopy(Float64Array.from(values)), 0.5);
+}
+
+/** ms until there was nothing left to wait for. */
+function lasted({ at, startedAt, untilCellMs }: SeenStart): number {
+  return startedAt - at + untilCellMs;
 }

@@ -15,23 +15,12 @@ import { quantileSorted, sortedCopy } from '../../traces/quantiles.ts';
 import { readReport } from '../../traces/run-folder.ts';
 import { textTable } from '../../traces/text-table.ts';
 import { missingEngines } from '../live/container/engines.ts';
-import { busyTrace, type LiveRun, withLiveRun } from '../live/replay/live-run.ts';
+import { busyTrace, GPUS_PER_HOST, type LiveRun, withLiveRun } from '../live/replay/live-run.ts';
 
 const USERS = 10;
 const ENGINES = 4;
 /** of the live value: GPU-hours, shares, medians, money */
 const TARGET = 0.1;
-/**
- * GPUs of a host under each policy: reservation has as many as its users ask for, so that nobody
- * waits for a session; notebookos has about half of that. Under the others GPUs are bound while a
- * container starts, which takes as long at any speed: many times a cell, at a high one.
- */
-const GPUS_PER_HOST: Readonly<Record<string, number>> = {
-  notebookos: 2,
-  reservation: 4,
-  'batch-fcfs': 4,
-  lcp: 4,
-};
 /** Too few a run for a share of them to say anything; near 0, and judged as cost and revenue. */
 const UNTARGETED = new Set(['migrations', 'margin']);
 

@@ -232,6 +232,26 @@ test('policies that read and write state around each cell: both come back', asyn
   }
 });
 
+test('pool containers that are made anew after another session come back', async () => {
+  const options: PartialConfig = {
+    gpusPerHost: 2,
+    requestHopMs: HOPS,
+    coldStartMs: [[50, 2_000]],
+    prewarmedStartMs: [[50, 20]],
+    stateReadMs: AGAIN,
+    stateWriteMs: AGAIN,
+  };
+  const trace = busyTrace(8, 60);
+  const renewed = recordedJournal(trace, 'lcp', { ...options, renewalMs: [[50, 1_500]] });
+  const samples = await samplesOf(renewed);
+  assert.ok(samples.renewal.length > 20, String(samples.renewal.length));
+  comesBack(fittedLatencies(samples), 'renewalMs', [[50, 1_500]]);
+  const fidelity = await fidelityOfJournal(renewed);
+  for (const name of ['committed_gpu_hours', 'tct_p50_ms']) near(fidelity, name, 0.1);
+  // Where nothing is made anew, nothing is found.
+  assert.equal((await samplesOf(recordedJournal(trace, 'lcp', options))).renewal, []);
+});
+
 test('only the sessions that are asked for are looked at', async () => {
   const journal = movingJournal();
   const none = await samplesOf(journal, () => false);

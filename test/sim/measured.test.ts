@@ -24,6 +24,7 @@ test('a measured table takes the place of the distribution of its step', () => {
     ['stateWriteMs', (l) => l.stateWriteMs(1e12, 1, 2, 1)],
     ['coldStartMs', (l) => l.coldStartMs(1, 2, 1)],
     ['prewarmedStartMs', (l) => l.prewarmedStartMs(1, 2, 1)],
+    ['renewalMs', (l) => l.renewalMs(1, 2, 1)],
     ['openingStartMs', (l) => l.openingStartMs('cold', 1, -1, 1)],
     ['openingStartMs', (l) => l.openingStartMs('prewarmed', 1, -1, 1)],
   ];

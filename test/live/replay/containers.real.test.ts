@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { readReport } from '../../../traces/run-folder.ts';
 import { testWithPart } from '../../skip.ts';
 import { missingEngines } from '../container/engines.ts';
-import { busyTrace, withLiveRun } from './live-run.ts';
+import { busyTrace, GPUS_PER_HOST, withLiveRun } from './live-run.ts';
 
 const USERS = 4;
 const CELLS_EACH = 10;
@@ -17,24 +17,27 @@ const REPORTS = [
   'summary.csv',
 ] as const;
 
-testWithPart(test, missingEngines, 'a trace on containers, and a simulation close to it', () => {
-  const trace = busyTrace(USERS, CELLS_EACH);
-  const plan = { policy: 'notebookos', trace, speed: 120, gpusPerHost: 2, engines: 1 };
-  return withLiveRun(plan, async ({ printed, fidelity, folder }) => {
-    assert.match(printed, new RegExp(`: ${USERS * CELLS_EACH} cells ok, 0 failed, 0 without`));
-    for (const name of REPORTS) assert.ok((await readReport(folder, name)).rows > 0, name);
-    const cells = await readReport(folder, 'cells.csv');
-    const numbers = cells.numbers('cell_index');
-    const ran = cells.texts('session_id').map((id, row) => `${id} ${numbers[row]}`);
-    assert.is(new Set(ran).size, USERS * CELLS_EACH);
-    assert.ok(cells.texts('status').every((status) => status === 'completed'));
-    assert.ok(fidelity.isSame);
-    assert.is(fidelity.compared, fidelity.events);
-    const hours = fidelity.headlines.filter(({ name }) => name.endsWith('_gpu_hours'));
-    assert.is(hours.length, 3);
-    for (const { name, relative } of hours)
-      assert.ok(Math.abs(relative) <= NEAR, `${name} ${relative}`);
+for (const [policy, gpusPerHost] of Object.entries(GPUS_PER_HOST)) {
+  const name = `${policy}: a trace on containers, and a simulation close to it`;
+  testWithPart(test, missingEngines, name, () => {
+    const trace = busyTrace(USERS, CELLS_EACH);
+    const plan = { policy, trace, speed: 120, gpusPerHost, engines: 1 };
+    return withLiveRun(plan, async ({ printed, fidelity, folder }) => {
+      assert.match(printed, new RegExp(`: ${USERS * CELLS_EACH} cells ok, 0 failed, 0 without`));
+      for (const report of REPORTS) assert.ok((await readReport(folder, report)).rows > 0, report);
+      const cells = await readReport(folder, 'cells.csv');
+      const numbers = cells.numbers('cell_index');
+      const ran = cells.texts('session_id').map((id, row) => `${id} ${numbers[row]}`);
+      assert.is(new Set(ran).size, USERS * CELLS_EACH);
+      assert.ok(cells.texts('status').every((status) => status === 'completed'));
+      assert.ok(fidelity.isSame);
+      assert.is(fidelity.compared, fidelity.events);
+      const hours = fidelity.headlines.filter((each) => each.name.endsWith('_gpu_hours'));
+      assert.is(hours.length, 3);
+      for (const { name: measure, relative } of hours)
+        assert.ok(Math.abs(relative) <= NEAR, `${measure} ${relative}`);
+    });
   });
-});
+}
 
 test.run();

@@ -23,6 +23,18 @@ const THINK_MEAN_MS = 90_000;
 const LEAD_MS = 120_000;
 
 /**
+ * GPUs of a host under each policy: reservation has as many as its users ask for, so that nobody
+ * waits for a session; notebookos has about half of that. Under the others GPUs are bound while a
+ * container starts, which takes as long at any speed: many times a cell, at a high one.
+ */
+export const GPUS_PER_HOST: Readonly<Record<string, number>> = {
+  notebookos: 2,
+  reservation: 4,
+  'batch-fcfs': 4,
+  lcp: 4,
+};
+
+/**
  * Users who all work at once, every second one with two GPUs, the others with one: they run cells
  * of about a minute and think somewhat longer.
  */
