@@ -1,3 +1,5 @@
+// time-limit: 900 s
+
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readReport } from '../../../traces/run-folder.ts';
