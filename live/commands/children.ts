@@ -50,7 +50,10 @@ export async function startChild(
     });
   });
   const late = new Promise<undefined>((resolve) => {
-    setTimeout(() => resolve(undefined), limitMs).unref();
+    const timer = setTimeout(() => resolve(undefined), limitMs);
+    timer.unref();
+    // One that tells how far it is (a pull of an image takes minutes) is waited for.
+    process_.stderr.on('data', () => void timer.refresh());
   });
   const first = await Promise.race([ready, ended.then(() => undefined), late]);
   const child = { name, pid: process_.pid ?? 0, ended, stop: () => stopped(process_, ended) };

@@ -131,5 +131,6 @@ export async function containersOf(place: ContainersOf): Promise<RuntimeFactory>
     limits: { cpus, memoryMb, pids, shmMb },
     quotaBytes: 0,
     workspaceMount: mount,
+    note: (text) => void process.stderr.write(`${text}\n`),
   });
 }

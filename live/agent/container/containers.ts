@@ -59,6 +59,8 @@ export interface ContainerHost {
   /** folders that kernels must not see, also where they lie in the workspace */
   hidden?: readonly string[];
   log: Log;
+  /** is told what takes long before the host is there */
+  note?: (text: string) => void;
 }
 
 /**
@@ -69,7 +71,7 @@ export interface ContainerHost {
 export async function containerFactory(host: ContainerHost): Promise<KernelFactory> {
   const engine = engineAt(host.engine, process.env);
   const info = await engine.ask('its description', (docker) => docker.info());
-  const image = await imageOf(engine, host.image, host.log);
+  const image = await imageOf(engine, host.image, host.log, host.note);
   const owner = ownerOf(host.user);
   const security: readonly string[] = info.SecurityOptions ?? [];
   checkUsers(engine, security);
