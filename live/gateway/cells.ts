@@ -171,6 +171,7 @@ export function newCell(submit: SubmitEntry, link: ClientLink | undefined): Cell
     endedAt: 0,
     decidedAt: 0,
     withdrawn: false,
+    ending: undefined,
     interrupt: false,
     inputShown: false,
     noticed: false,

@@ -1,6 +1,6 @@
 import type { StartContainer } from '../../core/effects.ts';
 import type { JupyterMessage } from '../jupyter/message.ts';
-import type { KernelMeta, SubmitEntry, Unreplicated } from '../log/entries.ts';
+import type { AbortReason, KernelMeta, SubmitEntry, Unreplicated } from '../log/entries.ts';
 import type { AppliedEntry, KernelPosition, KernelReport } from '../wire/messages.ts';
 import type { KernelClient } from './kernel-service.ts';
 import { OutputStreams } from './output-streams.ts';
@@ -59,6 +59,8 @@ export interface Cell {
   decidedAt: number;
   /** taken back: it must not start any more */
   withdrawn: boolean;
+  /** how it is to end that has not started, once the log has accepted it */
+  ending: { reason: AbortReason; message: string } | undefined;
   /** interrupt it as soon as it has started */
   interrupt: boolean;
   /** its input was shown; a run elsewhere, after one that never began, shows it again */

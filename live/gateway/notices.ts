@@ -55,6 +55,8 @@ export class Notices {
           this.#options.recovery.keep(host, notice);
           return;
         }
+        // Logs of such a kernel that are not its own any more tell of nothing that is so.
+        if (kernel.visits && 'member' in notice && !kernel.members.has(notice.member)) return;
         if (notice.t === 'applied') outcomes.applied(kernel, notice);
         else if (notice.t === 'yielded') {
           outcomes.yielded(kernel, notice.cell, notice.attempt);

@@ -86,6 +86,16 @@ export class Outcomes {
     });
   }
 
+  /** As `accept`, of all that wait: the log that had accepted them is no more. */
+  acceptAgain(kernel: LiveKernel): void {
+    for (const cell of kernel.waiting()) {
+      cell.proposed = false;
+      this.accept(kernel, cell);
+      const { ending } = cell;
+      if (ending !== undefined) this.abort(kernel, cell, ending.reason, ending.message, 0);
+    }
+  }
+
   #start(kernel: LiveKernel, cell: Cell): void {
     this.accept(kernel, cell);
     cell.attempt = kernel.nextAttempt++;
@@ -162,6 +172,7 @@ export class Outcomes {
 
   /** As `abort`, of a cell that has not started: a START that was faster keeps it. */
   abortWaiting(kernel: LiveKernel, cell: Cell, reason: AbortReason, message: string): void {
+    cell.ending = { reason, message };
     const isAlone = kernel.visits && !kernel.hasLog(this.#options.isUp);
     if (!kernel.restoring || kernel.visits) {
       this.accept(kernel, cell);

@@ -137,15 +137,9 @@ export class Restorer {
       const over = kernel.decided.get(submit.cell)?.cell;
       if (over !== undefined) outcomes.abort(kernel, over, 'interrupted', 'it was taken back', 0);
     }
-    const cells = [...kernel.cells.values()];
-    for (const cell of cells) {
-      if (cell.state !== 'waiting') continue;
-      // The log that had accepted it is no more.
-      cell.proposed = false;
-      outcomes.accept(kernel, cell);
-    }
+    outcomes.acceptAgain(kernel);
     const text = 'its host was lost while it ran, and what it did with it';
-    for (const cell of cells)
+    for (const cell of [...kernel.cells.values()])
       if (cell.state === 'running') outcomes.end(kernel, cell, 'host-lost', text);
   }
 

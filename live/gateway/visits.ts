@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Execute, StartContainer, StopContainer } from '../../core/effects.ts';
 import { NbosError } from '../../core/errors.ts';
@@ -32,6 +33,8 @@ export interface VisitsOptions {
 
 /** What a host says that has no log of the kernel: there is nothing to be saved. */
 const NOTHING_THERE: ReadonlySet<string> = new Set(['kernel-unknown', 'link-lost', 'link-timeout']);
+
+const LOOK_MS = 20;
 
 /** A beginning under way. */
 interface Begin {
@@ -250,11 +253,12 @@ export class Visits {
   }
 
   async #bring(kernel: LiveKernel, effect: StartContainer, isLost: Promise<never>): Promise<void> {
-    const { replicas, restorer, hosts } = this.#options;
+    const { replicas, restorer, hosts, outcomes } = this.#options;
     const host = hosts.byNumber(effect.host)?.id ?? '';
     const current = [...kernel.members.values()].find((each) => each.joined && each.host === host);
     if (!kernel.created || (kernel.appliedIndex === 0 && restorer.isGone(kernel))) {
       kernel.beginsEmpty = false;
+      if (kernel.created) outcomes.acceptAgain(kernel);
       replicas.start(kernel, [effect]);
     } else if (current === undefined || kernel.beginsEmpty)
       await this.#bringFromStore(kernel, host, effect, isLost);
@@ -317,14 +321,20 @@ export class Visits {
     proposals.wake(kernel);
   }
 
-  /** What only its last host has of it goes to the store before it is begun from there. */
+  /**
+   * What only its last host has of it goes to the store before it is begun from there, and to its
+   * clients.
+   */
   async #saveAll(kernel: LiveKernel, members: readonly Member[]): Promise<void> {
     const { hosts, savedFirst } = this.#options;
     for (const member of members) {
-      if (!member.joined || !hosts.isUp(member.host) || kernel.beginsEmpty) continue;
-      await savedFirst.save(kernel, member).catch((error: NbosError) => {
-        if (!NOTHING_THERE.has(error.code)) throw error;
-      });
+      const isUp = (): boolean => member.joined && hosts.isUp(member.host) && !kernel.closing;
+      if (isUp() && !kernel.beginsEmpty)
+        await savedFirst.save(kernel, member).catch((error: NbosError) => {
+          if (!NOTHING_THERE.has(error.code)) throw error;
+        });
+      // Replies of a gateway before this one, whose outputs are asked for again.
+      while (isUp() && kernel.waitsFor(member.member)) await sleep(LOOK_MS);
     }
   }
 

@@ -15,7 +15,13 @@ import type {
   KernelReport,
   RestoreAnswer,
 } from '../../../live/wire/messages.ts';
-import { type FakeGroup, type FakeMember, type FakeOutput, newGroup, reportOf } from './fake-group.ts';
+import {
+  type FakeGroup,
+  type FakeMember,
+  type FakeOutput,
+  newGroup,
+  reportOf,
+} from './fake-group.ts';
 import { groupFrom, type Restoring } from './fake-restore.ts';
 
 /** What a host has that comes back. */
@@ -35,6 +41,8 @@ const GPUS = 2;
 export class FakeAgents implements Agents {
   readonly hosts: readonly string[];
   readonly groups = new Map<string, FakeGroup>();
+  /** groups of kernels that began anew elsewhere, until their members are stopped */
+  readonly former = new Map<string, FakeGroup[]>();
   readonly runs = new Map<string, number>();
   readonly requests: GatewayRequest[] = [];
   /** names of pooled processes by host */
@@ -143,12 +151,31 @@ export class FakeAgents implements Agents {
     return { t: 'hello', ...about, ...gpus, kernels, pooled: [...this.pooled.get(host)!] };
   }
 
+  #all(kernel: string): FakeGroup[] {
+    const now = this.groups.get(kernel);
+    return [...(this.former.get(kernel) ?? []), ...(now === undefined ? [] : [now])];
+  }
+
   #reports(host: string): KernelReport[] {
-    return [...this.groups].flatMap(([kernel, group]) =>
-      [...group.members].flatMap(([member, each]) =>
-        each.host === host ? [reportOf(kernel, group, member)] : [],
+    return [...this.groups.keys()].flatMap((kernel) =>
+      this.#all(kernel).flatMap((group) =>
+        [...group.members].flatMap(([member, each]) =>
+          each.host === host ? [reportOf(kernel, group, member)] : [],
+        ),
       ),
     );
+  }
+
+  /** Of several groups of a kernel that has one member each, the one on this host is meant. */
+  #goOnAt(host: string, kernel: string): void {
+    const isHere = ({ members }: FakeGroup): boolean =>
+      [...members.values()].some((each) => each.host === host);
+    const now = this.groups.get(kernel);
+    const there = this.former.get(kernel)?.find(isHere);
+    if (now === undefined || there === undefined || isHere(now)) return;
+    const others = this.former.get(kernel)!.filter((each) => each !== there);
+    this.former.set(kernel, [...others, now]);
+    this.groups.set(kernel, there);
   }
 
   /** In order, and never within the call that causes it. */
@@ -166,13 +193,16 @@ export class FakeAgents implements Agents {
     await new Promise((resolve) => setImmediate(resolve));
     if (!this.#hears(host)) throw new NbosError('link-lost', `there is no link to ${host}`);
     this.requests.push(request);
+    if ('kernel' in request) this.#goOnAt(host, request.kernel);
+    else if ('meta' in request && request.t === 'start-replica')
+      this.#goOnAt(host, request.meta.kernel);
     switch (request.t) {
       case 'start-replica':
         this.pooled.get(host)!.delete(request.pooled);
         this.#start(host, request);
         return undefined;
       case 'stop-replica':
-        this.groups.get(request.kernel)?.members.delete(request.member);
+        for (const group of this.#all(request.kernel)) group.members.delete(request.member);
         return undefined;
       case 'rest-replica':
         this.#rest(request.kernel, request.member);
@@ -243,6 +273,7 @@ export class FakeAgents implements Agents {
     if (!this.#hears(host)) throw new NbosError('link-lost', `there is no link to ${host}`);
     if (former?.taken !== taken)
       throw new NbosError('change-refused', `kernel ${kernel} was taken up by another host`);
+    if (former !== undefined) this.former.set(kernel, [...(this.former.get(kernel) ?? []), former]);
     this.groups.set(kernel, begun.group);
     setTimeout(() => this.#started(kernel, request.member), this.startMs);
     const { index, store } = begun;
@@ -296,7 +327,9 @@ export class FakeAgents implements Agents {
   }
 
   #started(kernel: string, member: number): void {
-    const found = this.groups.get(kernel)?.members.get(member);
+    const found = this.#all(kernel)
+      .map(({ members }) => members.get(member))
+      .find((each) => each !== undefined);
     if (found?.process !== 'starting' || this.#gone.has(found.host)) return;
     if (this.broken.has(found.host)) {
       const failed = { code: 'kernel-failed', message: 'no module named ipykernel' };
@@ -314,8 +347,7 @@ export class FakeAgents implements Agents {
   }
 
   /** A committed entry: every member tells, and the executor acts. */
-  apply(kernel: string, entry: LogEntry): void {
-    const group = this.groups.get(kernel)!;
+  apply(kernel: string, entry: LogEntry, group = this.groups.get(kernel)!): void {
     const applied = group.log.apply(++group.index, entry);
     for (const [member, { host }] of group.members) {
       const { index, notice } = applied;
@@ -360,12 +392,21 @@ export class FakeAgents implements Agents {
     const { submit } = group.log.open.get(start.cell)!;
     const { code } = JSON.parse(submit.content) as { code: string };
     const [word, argument] = code.split('\n').at(-1)!.split(' ');
+    if (group.members.get(start.executor)?.process === 'resting') {
+      this.#abort(kernel, start, 'executor-died');
+      return;
+    }
     const key = `${kernel} ${start.cell}`;
     this.runs.set(key, (this.runs.get(key) ?? 0) + 1);
     group.nextOutput = Math.max(group.nextOutput, start.firstOutput ?? 0);
     const parent = Buffer.from(submit.header);
     const out = (type: string, content: object): void => {
-      this.output(kernel, start, messageOf({ header: newHeader(type, kernel), parent, content }));
+      this.output(
+        kernel,
+        start,
+        messageOf({ header: newHeader(type, kernel), parent, content }),
+        group,
+      );
     };
     const end = (failed: boolean): void => {
       if (group.run?.start !== start) return;
@@ -373,17 +414,21 @@ export class FakeAgents implements Agents {
       const status = failed ? 'error' : 'ok';
       const content = JSON.stringify({ status, execution_count: start.count, ename: word });
       const { cell, attempt, epoch } = start;
-      this.apply(kernel, {
-        v: 1,
-        type: 'end',
-        cell,
-        attempt,
-        epoch,
-        reply: { content, metadata: '{}' },
-        lastOutput: group.nextOutput - 1,
-        delta: NO_CHANGE,
-        timings: { prepareMs: 0, runMs: 1, captureMs: 0, saveMs: 0 },
-      });
+      this.apply(
+        kernel,
+        {
+          v: 1,
+          type: 'end',
+          cell,
+          attempt,
+          epoch,
+          reply: { content, metadata: '{}' },
+          lastOutput: group.nextOutput - 1,
+          delta: NO_CHANGE,
+          timings: { prepareMs: 0, runMs: 1, captureMs: 0, saveMs: 0 },
+        },
+        group,
+      );
     };
     group.run = { start, end };
     out('status', { execution_state: 'busy' });
@@ -395,8 +440,12 @@ export class FakeAgents implements Agents {
     else if (word !== 'hang') setImmediate(() => end(word === 'fail'));
   }
 
-  output(kernel: string, { cell, attempt, executor }: StartEntry, message: JupyterMessage): void {
-    const group = this.groups.get(kernel)!;
+  output(
+    kernel: string,
+    { cell, attempt, executor }: StartEntry,
+    message: JupyterMessage,
+    group = this.groups.get(kernel)!,
+  ): void {
     const after = group.outputs.findLast(({ member }) => member === executor)?.seq ?? -1;
     const output = { seq: group.nextOutput++, after, member: executor, cell, attempt, message };
     group.outputs.push(output);
