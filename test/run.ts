@@ -103,9 +103,9 @@ function runFile(file: string, name: string, patience: number): Promise<Outcome>
       running.delete(child);
       endGroup(child);
       const seconds = (performance.now() - started) / 1000;
-      const problem = problemOf(result, late ? limit : 0, code, signal);
       // Output may still be in the pipe; a grandchild that holds it open must not keep us waiting.
       setTimeout(() => {
+        const problem = problemOf(result, late ? limit : 0, code, signal);
         const { passed, failed, skipped, skips } = result ?? EMPTY;
         const counts = { passed, failed: problem && failed === 0 ? 1 : failed, skipped, skips };
         done({ name, ...counts, problem, output: Buffer.concat(pieces).toString(), seconds });

@@ -2,9 +2,12 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { testWithPart } from '../../skip.ts';
+import { ownCache } from '../own-cache.ts';
 import { textOf } from './notebook-client.ts';
 import { missingKernel } from './parts.ts';
 import { System } from './system.ts';
+
+ownCache();
 
 const test = suite<Record<string, never>>('one system, many notebooks');
 let system: System;
@@ -73,7 +76,8 @@ live('stdin, completion, inspection, history and kernel_info reach the kernel', 
   client.send('stdin', 'input_reply', { value: 'Eve', status: 'ok' }, {}, question.header);
   assert.is((await asking.done)['status'], 'ok');
   const complete = await client.ask('shell', 'complete_request', { code: 'some', cursor_pos: 4 });
-  assert.ok((complete.content['matches'] as string[]).includes('someone'));
+  const { matches } = complete.content as { matches: string[] };
+  assert.ok(matches.includes('someone'), JSON.stringify(complete.content).slice(0, 500));
   const inspect = await client.ask('shell', 'inspect_request', {
     code: 'someone',
     cursor_pos: 7,

@@ -6,7 +6,10 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { messageOf, newHeader } from '../../../live/jupyter/headers.ts';
 import { PROJECT_ROOT, testWithPart } from '../../skip.ts';
+import { ownCache } from '../own-cache.ts';
 import { contentOf, isAlive, MISSING_PYTHON, TestKernel } from './kernel-kit.ts';
+
+ownCache();
 
 const after = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
