@@ -1,8 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { NbosError } from '../../core/errors.ts';
 import type { Delivery } from './delivery.ts';
 import type { LiveKernel } from './kernel.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { Proposals } from './proposals.ts';
+
+const LOOK_MS = 5;
 
 export interface RestartParts {
   proposals: Proposals;
@@ -27,7 +30,11 @@ export async function restartVisiting(parts: RestartParts, kernel: LiveKernel): 
       outcomes.abortWaiting(kernel, cell, 'kernel-restarted', 'the kernel was restarted');
   } else {
     const entry = { v: 1, type: 'reset', epoch: ++kernel.epoch } as const;
+    kernel.resetDue = true;
     await inTime(proposals.commit(kernel, entry), kernel, startMs);
+    // What is sent from now on is to be counted from 1.
+    const until = performance.now() + startMs;
+    while (kernel.resetDue && performance.now() < until) await sleep(LOOK_MS);
   }
   delivery.status(kernel, kernel.state);
 }

@@ -332,6 +332,7 @@ export class FakeAgents implements Agents {
       .find((each) => each !== undefined);
     if (found?.process !== 'starting' || this.#gone.has(found.host)) return;
     if (this.broken.has(found.host)) {
+      if (this.groups.get(kernel)?.log.meta?.visits === true) found.process = 'resting';
       const failed = { code: 'kernel-failed', message: 'no module named ipykernel' };
       this.#tellGateway(found.host, { t: 'replica-failed', kernel, member, ...failed });
       return;
