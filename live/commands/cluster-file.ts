@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
@@ -115,6 +115,18 @@ export function readCluster(data: string): ClusterFile | undefined {
 export function writeCluster(data: string, cluster: ClusterFile): void {
   makeFolder(data, 0o700);
   writeWholeFile(fileOf(data), `${JSON.stringify(cluster, null, 2)}\n`);
+}
+
+/** Has the file say again what it says now, unless nothing has changed it since. */
+export function clusterUndo(data: string): () => void {
+  const path = fileOf(data);
+  const textNow = (): string => (existsSync(path) ? readFileSync(path, 'utf8') : '');
+  const before = textNow();
+  return () => {
+    if (textNow() === before) return;
+    if (before === '') rmSync(path, { force: true });
+    else writeWholeFile(path, before);
+  };
 }
 
 /** The file of a system that a gateway has been started on. @throws NbosError system-not-found */

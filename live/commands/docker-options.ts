@@ -1,5 +1,4 @@
 import { createHash } from 'node:crypto';
-import { statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { z } from 'zod';
@@ -12,6 +11,7 @@ import type { GpuAccess } from '../agent/gpu/access.ts';
 import type { InstalledSpecs } from '../agent/kernel/kernelspecs.ts';
 import type { RuntimeFactory } from '../agent/kernel/runtime.ts';
 import { DOCKER_FLAGS, type DockerSettings, STANDARD_DOCKER } from './docker-flags.ts';
+import { workspaceFolder } from './workspace-folder.ts';
 
 export const DOCKER_SHAPE = z.object({
   engine: z.string(),
@@ -88,12 +88,15 @@ export function plainSpecs(data: string): InstalledSpecs {
   return { default: 'python3', specs: { python3 }, problems: [] };
 }
 
-/** Tells once that kernels could not write beside their notebooks. @throws NbosError usage */
+/**
+ * Tells once that kernels could not write beside their notebooks.
+ * @throws NbosError usage, file-not-found
+ */
 export function checkWorkspace(docker: DockerSettings, workspace: string, log: Logger): void {
   if (docker.mount !== '') return;
   const { uid, gid } = ownerOf(docker.user);
-  const stat = statSync(workspace, { throwIfNoEntry: false });
-  if (stat === undefined) return;
+  // The engine would make it, as root's.
+  const stat = workspaceFolder(workspace);
   const may = stat.uid === uid ? 0o200 : stat.gid === gid ? 0o020 : 0o002;
   if ((stat.mode & may) !== 0) return;
   // An error, because only those are shown where the command was started.

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { chmodSync, lstatSync, mkdirSync, statSync } from 'node:fs';
+import { chmodSync, lstatSync, mkdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
@@ -18,6 +18,7 @@ import type { ClusterFile } from './cluster-file.ts';
 import { containersOf } from './docker-options.ts';
 import { gpusOf } from './gpu-options.ts';
 import { kernelStoreOf } from './system-options.ts';
+import { workspaceFolder } from './workspace-folder.ts';
 
 export interface AgentPlace {
   data: string;
@@ -79,12 +80,7 @@ export async function processesOf(
   log: Logger,
 ): Promise<ProcessFactory> {
   const { workspace } = cluster;
-  if (!statSync(workspace, { throwIfNoEntry: false })?.isDirectory())
-    throw new NbosError(
-      'file-not-found',
-      `--workspace ${workspace}: there is no such folder`,
-      'Make it, or name the folder that kernels shall work in.',
-    );
+  workspaceFolder(workspace);
   const python = await findPython({ python: cluster.python, outer: process.env, cwd: workspace });
   return new ProcessFactory({
     outer: process.env,

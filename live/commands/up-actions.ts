@@ -8,10 +8,11 @@ import {
   textOf,
   wordsOf,
 } from '../../traces/command-line.ts';
+import type { Agent } from '../agent/agent-options.ts';
 import { Nearby } from '../wire/nearby.ts';
 import { AdminClient } from './admin-client.ts';
 import { type Child, startChild } from './children.ts';
-import { dataFolder, knownCluster, readCluster } from './cluster-file.ts';
+import { clusterUndo, dataFolder, knownCluster, readCluster } from './cluster-file.ts';
 import { connectText } from './connect-text.ts';
 import { DOCKER_FLAGS } from './docker-flags.ts';
 import { openLog } from './log.ts';
@@ -25,11 +26,25 @@ import { untilInterrupted } from './until-interrupted.ts';
 const START_MS = 60_000;
 const POLL_MS = 50;
 
+type TellReady = (url: string, text: string) => void;
+
 /** `nbos up`: gateway and hosts until Ctrl-C. */
 export async function serveAll(given: Arguments, load: LoadPolicy): Promise<void> {
-  refuseCommand(dataFolder(textOf(given, 'data')));
-  if (isSet(given, 'split')) await serveSplit(given, load);
-  else await serveTogether(given, load);
+  const data = dataFolder(textOf(given, 'data'));
+  refuseCommand(data);
+  const forget = clusterUndo(data);
+  let isReady = false;
+  const ready = (url: string, text: string): void => {
+    isReady = true;
+    tellReady(given, url, text);
+  };
+  try {
+    await (isSet(given, 'split') ? serveSplit : serveTogether)(given, load, ready);
+  } catch (error) {
+    // Options with which it cannot start are not those of the next start.
+    if (!isReady) forget();
+    throw error;
+  }
   process.exit(0);
 }
 
@@ -43,24 +58,30 @@ function refuseCommand(data: string): void {
   );
 }
 
-async function serveTogether(given: Arguments, load: LoadPolicy): Promise<void> {
+async function serveTogether(given: Arguments, load: LoadPolicy, ready: TellReady): Promise<void> {
   const nearby = new Nearby();
   const gateway = await runGateway(given, load, nearby);
   const { data, cluster } = gateway;
   const log = openLog(data, 'hosts', true);
-  const agents = await Promise.all(
-    cluster.hosts.map((host) =>
-      runAgent({ data, cluster, host, nearby, log: log.child({ host: host.id }) }),
-    ),
-  );
-  await untilHostsUp(new AdminClient({ url: gateway.url, token: gateway.token }));
-  tellReady(given, gateway.url, gateway.text);
+  let agents: Agent[];
+  try {
+    agents = await Promise.all(
+      cluster.hosts.map((host) =>
+        runAgent({ data, cluster, host, nearby, log: log.child({ host: host.id }) }),
+      ),
+    );
+    await untilHostsUp(new AdminClient({ url: gateway.url, token: gateway.token }));
+  } catch (error) {
+    await gateway.close(false);
+    throw error;
+  }
+  ready(gateway.url, gateway.text);
   await untilInterrupted();
   await gateway.close(true);
   await Promise.all(agents.map((agent) => agent.close()));
 }
 
-async function serveSplit(given: Arguments, load: LoadPolicy): Promise<void> {
+async function serveSplit(given: Arguments, load: LoadPolicy, ready: TellReady): Promise<void> {
   const data = dataFolder(textOf(given, 'data'));
   const children: Child[] = [];
   const stopAll = async (): Promise<void> => {
@@ -82,7 +103,7 @@ async function serveSplit(given: Arguments, load: LoadPolicy): Promise<void> {
     const { config } = await liveConfig(cluster, load);
     const { policy, hosts } = cluster;
     const { replicas } = config;
-    tellReady(given, url, connectText({ url, token, hosts, policy, replicas, data }));
+    ready(url, connectText({ url, token, hosts, policy, replicas, data }));
     for (const each of children) tellOfEnd(given, each, data);
     await untilInterrupted();
   } finally {

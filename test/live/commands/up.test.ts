@@ -1,7 +1,7 @@
 // time-limit: 600 s
 
 import { spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -147,6 +147,10 @@ testWithPart(test, missing, 'a port that is taken, and options that cannot be', 
   await refuses(['up', ...fresh('h'), '--port', '80000'], env, /^usage: --port: .* to 65535/);
   const nowhere = ['up', ...fresh('i'), '--workspace', join(home, 'gone')];
   await refuses(nowhere, env, /^file-not-found: --workspace .*gone: .*no such folder/);
+  assert.not(
+    existsSync(join(home, 'i', 'cluster.json')),
+    'options of a failed start are remembered',
+  );
   await refuses(['up', '--data', '/proc/nbos'], env, /^file-unwritable: \/proc\/nbos /);
   await refuses(['up', ...fresh('e'), '--kernel-spec', 'cobol'], env, /^usage: --kernel-spec/);
   await refuses(['up', ...fresh('f'), '--tls-cert', 'x.pem'], env, /^usage: --tls-cert/);
