@@ -16,7 +16,7 @@ serveRuns(async (run, folder, onProgress) => {
   if (queueLimit === FAILS) throw new NbosError('policy-failed', 'it cannot drain', 'More hosts.');
   if (queueLimit === CRASHES) process.kill(process.pid, 'SIGKILL');
   if (queueLimit === HANGS) await sleep(600_000);
-  await sleep(20);
+  await sleep(Number(process.env['NBOS_FAKE_MS'] ?? 20));
   const entries = SUMMARY_COLUMNS.map(({ name, kind }, i) => {
     if (name === 'policy') return [name, run.policy];
     if (kind === 'text') return [name, 'fake'];

@@ -92,6 +92,8 @@ test('an experiment killed with kill -9 resumes to the same bytes', async () => 
   const program = fileURLToPath(new URL(`./run-fake.${ending}`, import.meta.url));
   const child = spawn(process.execPath, [...process.execArgv, program, out, '8'], {
     stdio: 'inherit',
+    // Slow enough to be killed long before its end.
+    env: { ...process.env, NBOS_FAKE_MS: '200' },
   });
   const ended = new Promise((resolve) => child.once('exit', resolve));
   const stored = () => (existsSync(join(out, 'runs')) ? readdirSync(join(out, 'runs')).length : 0);

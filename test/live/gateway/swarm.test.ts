@@ -203,11 +203,10 @@ class Swarm {
     if (this.drained !== '') this.drain();
     const { kit } = this;
     for (const notebook of this.notebooks) {
-      const until10s = Date.now() + 10_000;
+      const late = Date.now() + 60_000;
       for (const { id, code } of notebook.cells) {
         while (!this.answered(notebook, id)) {
-          if (Date.now() > until10s)
-            throw new Error(`${notebook.session}: no reply to ${code} ${id}`);
+          if (Date.now() > late) throw new Error(`${notebook.session}: no reply to ${code} ${id}`);
           const { running } = kit.brain.table.get(notebook.kernel)!;
           if (running !== undefined) await kit.brain.kernels.interrupt(notebook.kernel);
           await pause(10);

@@ -19,7 +19,7 @@ export interface Server {
 
 const CACHE = join(PROJECT_ROOT, '.cache');
 const JARS = join(CACHE, 'hdfs', 'jars');
-const START_MS = 60_000;
+const START_MS = 180_000;
 
 function found(command: string): string | undefined {
   const folders = (process.env['PATH'] ?? '').split(delimiter);
