@@ -83,8 +83,8 @@ export class RunningLease {
     const { runner, process, peers, voterHosts, survivors, onEnded } = this.#of;
     const { current } = runner;
     // A cell can end while its pause is on the way; nothing of it is left to be fenced then.
-    if (current?.phase !== 'running') return this.reset();
-    if (current.givenUp) return;
+    if (current?.phase !== 'running') this.reset();
+    if (current?.phase !== 'running' || current.givenUp) return;
     switch (this.#fence.check(now, quorumSilence(voterHosts(), peers, now))) {
       case 'pause':
         process.pause();

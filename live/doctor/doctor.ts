@@ -9,6 +9,7 @@ import { NODE, OPEN_FILES } from './checks/node.ts';
 import { PORTS } from './checks/ports.ts';
 import { PYTHON } from './checks/python.ts';
 import { STORE } from './checks/store.ts';
+import { VOLUME } from './checks/volume.ts';
 import { WORKSPACE } from './checks/workspace.ts';
 import { type Check, type Finding, problem, problemOf, type Told } from './finding.ts';
 import type { Subject } from './subject.ts';
@@ -26,6 +27,7 @@ export const CHECKS: readonly Check[] = [
   ENGINE_LIMITS,
   STORAGE,
   SECCOMP,
+  VOLUME,
   GPUS,
   IMAGE,
   STORE,
@@ -49,7 +51,8 @@ export async function examine(
   const findings: Finding[] = [];
   const failed = new Set<string>();
   for (const check of checks) {
-    if (!check.applies(subject) || failed.has(check.after ?? '')) continue;
+    const isVain = [check.after ?? []].flat().some((name) => failed.has(name));
+    if (!check.applies(subject) || isVain) continue;
     for (const told of await lookedAt(check, subject, limitMs)) {
       const finding = { check: check.name, ...told };
       findings.push(finding);

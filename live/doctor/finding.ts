@@ -20,8 +20,8 @@ export interface Finding extends Told {
 /** One thing about a host that is looked at. */
 export interface Check {
   name: string;
-  /** a check that must have found no problem for this one to mean anything */
-  after?: string;
+  /** a check, or several, that must have found no problem for this one to mean anything */
+  after?: string | readonly string[];
   /** whether the command line asks for it */
   applies(subject: Subject): boolean;
   /** An NbosError that it throws is told as a problem. */

@@ -18,7 +18,7 @@ export function workspaceMountOf(
   if (workspace === '') return [];
   if (workspaceMount === '') return [bindOf(workspace)];
   const volume = /^volume:([\w][\w.-]*)$/.exec(workspaceMount)?.[1];
-  if (volume !== undefined) return [{ Type: 'volume', Source: volume, Target: workspace }];
+  if (volume !== undefined) return [volumeOf(volume, workspace)];
   const nfs = /^nfs:([^:/\s,]+):(\/[^\s,]*)$/.exec(workspaceMount);
   if (nfs === null)
     throw new NbosError(
@@ -29,18 +29,14 @@ export function workspaceMountOf(
   const [, server, path] = nfs;
   const digest = createHash('sha256').update(workspaceMount).digest('hex').slice(0, 12);
   const options = { type: 'nfs', o: `addr=${server},rw`, device: `:${path}` };
-  return [
-    {
-      Type: 'volume',
-      Source: `nbos-${system}-${digest}`,
-      Target: workspace,
-      VolumeOptions: {
-        NoCopy: true,
-        Labels: {},
-        DriverConfig: { Name: 'local', Options: options },
-      },
-    } as Mounts[number],
-  ];
+  const name = `nbos-${system}-${digest}`;
+  return [volumeOf(name, workspace, { Name: 'local', Options: options })];
+}
+
+/** An engine would give an empty volume to the owner of what the image has at its place: root. */
+function volumeOf(name: string, target: string, driver?: object): Mounts[number] {
+  const options = { NoCopy: true, Labels: {}, ...(driver && { DriverConfig: driver }) };
+  return { Type: 'volume', Source: name, Target: target, VolumeOptions: options } as Mounts[number];
 }
 
 /** What hides folders of this machine that lie in the workspace: its keys are no kernel's business. */

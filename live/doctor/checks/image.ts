@@ -7,7 +7,8 @@ import { hasSeccomp, infoOf } from './engine.ts';
 /** What is in the image, as a kernel in a container would find it. */
 export const IMAGE: Check = {
   name: 'image',
-  after: 'engine',
+  // A container with a volume that is not there would make it.
+  after: ['engine', 'volume'],
   applies: ({ docker }) => docker !== undefined,
   async look(subject) {
     const { workspace } = subject;

@@ -62,7 +62,8 @@ export class Machines {
     const { address, prefix } = this.#gateway;
     const listen = ['--listen', `${address}:${LINK_PORT}`];
     const http = ['--host', address, '--port', '8888', '--behind-proxy'];
-    const all = ['gateway', ...listen, ...http, '--workspace', this.workspace, ...words];
+    const place = words.includes('--workspace') ? [] : ['--workspace', this.workspace];
+    const all = ['gateway', ...listen, ...http, ...place, ...words];
     return this.system.start(all, prefix);
   }
 

@@ -61,7 +61,8 @@ testWithPart(test, missing, 'what a service names is there, and secrets are nowh
 
 testWithPart(test, missing, 'agents run on all nodes, under the same paths as the engine', () => {
   const { agent, gateway } = stack().services;
-  assert.equal(agent.deploy, { mode: 'global' });
+  assert.is(agent.deploy['mode'], 'global');
+  assert.equal((agent.deploy['update_config'] as { parallelism: number }).parallelism, 1);
   assert.is(agent.hostname, '{{.Node.Hostname}}');
   for (const volume of agent.volumes) {
     const [from, to] = volume.split(':');
