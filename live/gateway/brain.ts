@@ -177,7 +177,7 @@ export class Brain {
       kernelOf: (session) => table.bySession(session),
     });
     const cells = new Cells({
-      ...{ ...parts, outcomes },
+      ...{ ...parts, outcomes, notices: waiting },
       queueLimit: limits.kernelQueue,
       isDraining: () => this.draining,
       moveEveryCell: () => this.moveEveryCell,

@@ -8,11 +8,14 @@ import type { CoreLoop } from './core-loop.ts';
 import type { Delivery } from './delivery.ts';
 import { type Cell, type ClientLink, cellKey, type LiveKernel } from './kernel.ts';
 import type { Outcomes } from './outcomes.ts';
+import { sendReply } from './replies.ts';
+import type { WaitNotices } from './wait-notices.ts';
 
 export interface CellsOptions {
   loop: CoreLoop;
   delivery: Delivery;
   outcomes: Outcomes;
+  notices: WaitNotices;
   log: Logger;
   /** most waiting cells of one kernel */
   queueLimit: number;
@@ -30,7 +33,7 @@ export class Cells {
   }
 
   submit(kernel: LiveKernel, link: ClientLink, message: JupyterMessage): void {
-    const { loop, outcomes, queueLimit } = this.#options;
+    const { loop, outcomes, notices, queueLimit } = this.#options;
     const session = readField(message.header, 'session') ?? '';
     const msgId = readField(message.header, 'msg_id') ?? '';
     const known = kernel.known.get(cellKey(session, msgId));
@@ -38,7 +41,7 @@ export class Cells {
       // A client that asks again wants the answer, not another run.
       known.link = link;
       const decided = kernel.decided.get(known.cell);
-      if (decided !== undefined) outcomes.sendReply(kernel, known, decided.entry);
+      if (decided !== undefined) sendReply(this.#options.delivery, kernel, known, decided.entry);
       return;
     }
     if (kernel.cells.size >= queueLimit) {
@@ -64,7 +67,7 @@ export class Cells {
     });
     // Where it could start at once, its SUBMIT has left together with its START.
     outcomes.accept(kernel, cell);
-    outcomes.watchWaiting(kernel);
+    notices.watch(kernel);
   }
 
   /** Takes waiting cells back, oldest first. The client hears of it once that is committed. */

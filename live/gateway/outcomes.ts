@@ -382,7 +382,7 @@ export class Outcomes {
     const { loop } = this.#options;
     const asked = { session: kernel.session, cell, need: submit.need, expectedMs: -1 };
     loop.post({ kind: 'cell-submitted', ...asked, submittedAt: submittedAtOf(loop, submit) });
-    this.watchWaiting(kernel);
+    this.#options.notices.watch(kernel);
   }
 
   #decide(kernel: LiveKernel, cell: Cell, entry: DecidedEntry, state: 'ended' | 'aborted'): void {
@@ -394,14 +394,5 @@ export class Outcomes {
       kernel.pendingInput = undefined;
     sendReply(this.#options.delivery, kernel, cell, entry);
     this.#options.delivery.replied(kernel, kernel.executor);
-  }
-
-  /** The same again, to one who asks again. */
-  sendReply(...said: [LiveKernel, Cell, DecidedEntry]): void {
-    sendReply(this.#options.delivery, ...said);
-  }
-
-  watchWaiting(kernel: LiveKernel): void {
-    this.#options.notices.watch(kernel);
   }
 }

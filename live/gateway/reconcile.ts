@@ -2,15 +2,17 @@ import type { Logger } from 'pino';
 import type { DecidedCell, KernelReport, OpenCell } from '../wire/messages.ts';
 import { newCell } from './cells.ts';
 import type { CoreLoop } from './core-loop.ts';
+import type { Delivery } from './delivery.ts';
 import { type Cell, cellKey, type LiveKernel } from './kernel.ts';
 import type { Agents } from './links.ts';
 import type { Outcomes } from './outcomes.ts';
-import { abortOf, remember } from './replies.ts';
+import { abortOf, remember, sendReply } from './replies.ts';
 
 export interface ReconcilerOptions {
   loop: CoreLoop;
   links: Agents;
   outcomes: Outcomes;
+  delivery: Delivery;
   isUp: (host: string) => boolean;
   log: Logger;
 }
@@ -65,7 +67,7 @@ export class Reconciler {
     const message = 'this request ran before, and its answer is not kept any more';
     const entry = abortOf(cell, 'rejected', message);
     remember(kernel, { cell, entry });
-    this.#options.outcomes.sendReply(kernel, cell, entry);
+    sendReply(this.#options.delivery, kernel, cell, entry);
   }
 
   /** Of a member that has applied all that was told of so far. */
@@ -132,7 +134,7 @@ export class Reconciler {
       this.#options.outcomes.decided(kernel, late, entry);
     } else {
       remember(kernel, { cell: late, entry });
-      this.#options.outcomes.sendReply(kernel, late, entry);
+      sendReply(this.#options.delivery, kernel, late, entry);
       kernel.dropped.splice(kernel.dropped.indexOf(dropped), 1);
     }
   }

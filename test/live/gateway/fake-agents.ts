@@ -3,7 +3,7 @@ import type { Brain } from '../../../live/gateway/brain.ts';
 import type { Agents } from '../../../live/gateway/links.ts';
 import { messageOf, newHeader } from '../../../live/jupyter/headers.ts';
 import type { JupyterMessage } from '../../../live/jupyter/message.ts';
-import type { AbortReason, Delta, LogEntry, StartEntry } from '../../../live/log/entries.ts';
+import type { AbortReason, LogEntry, StartEntry } from '../../../live/log/entries.ts';
 import { KernelLog } from '../../../live/log/kernel-log.ts';
 import type { SavedTable } from '../../../live/stores/kernel-store.ts';
 import { framesOf } from '../../../live/wire/codec.ts';
@@ -12,7 +12,6 @@ import type {
   AgentNotice,
   GatewayNotice,
   GatewayRequest,
-  KernelReport,
   RestoreAnswer,
 } from '../../../live/wire/messages.ts';
 import {
@@ -20,16 +19,13 @@ import {
   type FakeMember,
   type FakeOutput,
   newGroup,
+  processAfter,
   reportOf,
 } from './fake-group.ts';
+import { FakeGroups } from './fake-groups.ts';
 import { groupFrom, type Restoring } from './fake-restore.ts';
+import { answerTo, runCell } from './fake-run.ts';
 
-/** What a host has that comes back. */
-function processAfter({ log }: FakeGroup): FakeMember['process'] {
-  return log.meta?.visits === true ? 'resting' : 'starting';
-}
-
-const NO_CHANGE: Delta = { units: [], dropped: [], unreplicated: [], pinned: [], stateBytes: 0 };
 const BEAT_MS = 20;
 const GPUS = 2;
 
@@ -40,9 +36,8 @@ const GPUS = 2;
  */
 export class FakeAgents implements Agents {
   readonly hosts: readonly string[];
-  readonly groups = new Map<string, FakeGroup>();
-  /** groups of kernels that began anew elsewhere, until their members are stopped */
-  readonly former = new Map<string, FakeGroup[]>();
+  readonly #logs = new FakeGroups();
+  readonly groups = this.#logs.now;
   readonly runs = new Map<string, number>();
   readonly requests: GatewayRequest[] = [];
   /** names of pooled processes by host */
@@ -86,19 +81,12 @@ export class FakeAgents implements Agents {
     this.#say(() => this.brain?.hello(this.#helloOf(host)));
     for (const [kernel, group] of this.groups)
       for (const [member, { host: at, process }] of group.members)
-        if (at === host && process === 'starting') this.#back(kernel, group, member);
-        else if (at === host && process === 'resting') this.#backAtRest(kernel, group, member);
-  }
-
-  /** As of `back`, where processes are started by the gateway only. */
-  #backAtRest(kernel: string, group: FakeGroup, member: number): void {
-    const start = group.log.running?.start;
-    if (start?.executor === member && group.run === undefined)
-      this.#abort(kernel, start, 'executor-died');
+        if (at === host && process !== 'ready') this.#back(kernel, group, member);
   }
 
   /** The agent is there again, its process and what that ran are not. */
   #back(kernel: string, group: FakeGroup, member: number): void {
+    // One that rests stays so.
     setTimeout(() => this.#started(kernel, member), this.startMs);
     const start = group.log.running?.start;
     if (start === undefined || start.executor !== member || group.run !== undefined) return;
@@ -139,43 +127,16 @@ export class FakeAgents implements Agents {
 
   #beat(): void {
     for (const host of this.hosts) {
-      const positions = this.#reports(host);
+      const positions = this.#logs.reports(host);
       this.#tellGateway(host, { t: 'agent-beat', at: Date.now(), positions });
     }
   }
 
   #helloOf(host: string): AgentHello {
-    const kernels = this.#reports(host);
+    const kernels = this.#logs.reports(host);
     const gpus = { gpus: GPUS, cpuMillis: 16_000, memoryMb: 122_000, vramMb: 32_000 };
     const about = { v: 1, host, pid: 1, peer: `tcp://${host}`, key: host };
     return { t: 'hello', ...about, ...gpus, kernels, pooled: [...this.pooled.get(host)!] };
-  }
-
-  #all(kernel: string): FakeGroup[] {
-    const now = this.groups.get(kernel);
-    return [...(this.former.get(kernel) ?? []), ...(now === undefined ? [] : [now])];
-  }
-
-  #reports(host: string): KernelReport[] {
-    return [...this.groups.keys()].flatMap((kernel) =>
-      this.#all(kernel).flatMap((group) =>
-        [...group.members].flatMap(([member, each]) =>
-          each.host === host ? [reportOf(kernel, group, member)] : [],
-        ),
-      ),
-    );
-  }
-
-  /** Of several groups of a kernel that has one member each, the one on this host is meant. */
-  #goOnAt(host: string, kernel: string): void {
-    const isHere = ({ members }: FakeGroup): boolean =>
-      [...members.values()].some((each) => each.host === host);
-    const now = this.groups.get(kernel);
-    const there = this.former.get(kernel)?.find(isHere);
-    if (now === undefined || there === undefined || isHere(now)) return;
-    const others = this.former.get(kernel)!.filter((each) => each !== there);
-    this.former.set(kernel, [...others, now]);
-    this.groups.set(kernel, there);
   }
 
   /** In order, and never within the call that causes it. */
@@ -193,16 +154,16 @@ export class FakeAgents implements Agents {
     await new Promise((resolve) => setImmediate(resolve));
     if (!this.#hears(host)) throw new NbosError('link-lost', `there is no link to ${host}`);
     this.requests.push(request);
-    if ('kernel' in request) this.#goOnAt(host, request.kernel);
+    if ('kernel' in request) this.#logs.goOnAt(host, request.kernel);
     else if ('meta' in request && request.t === 'start-replica')
-      this.#goOnAt(host, request.meta.kernel);
+      this.#logs.goOnAt(host, request.meta.kernel);
     switch (request.t) {
       case 'start-replica':
         this.pooled.get(host)!.delete(request.pooled);
         this.#start(host, request);
         return undefined;
       case 'stop-replica':
-        for (const group of this.#all(request.kernel)) group.members.delete(request.member);
+        for (const group of this.#logs.all(request.kernel)) group.members.delete(request.member);
         return undefined;
       case 'rest-replica':
         this.#rest(request.kernel, request.member);
@@ -232,7 +193,7 @@ export class FakeAgents implements Agents {
       case 'restore-replica':
         return this.#restore(host, request);
       case 'report':
-        return this.#reports(host);
+        return this.#logs.reports(host);
       case 'start-pooled':
         this.pooled.get(host)!.add(request.pooled);
         this.#tellGateway(host, { t: 'pooled-ready', pooled: request.pooled });
@@ -273,8 +234,7 @@ export class FakeAgents implements Agents {
     if (!this.#hears(host)) throw new NbosError('link-lost', `there is no link to ${host}`);
     if (former?.taken !== taken)
       throw new NbosError('change-refused', `kernel ${kernel} was taken up by another host`);
-    if (former !== undefined) this.former.set(kernel, [...(this.former.get(kernel) ?? []), former]);
-    this.groups.set(kernel, begun.group);
+    this.#logs.replace(kernel, begun.group);
     setTimeout(() => this.#started(kernel, request.member), this.startMs);
     const { index, store } = begun;
     return { index, store, report: reportOf(kernel, begun.group, request.member) };
@@ -327,7 +287,8 @@ export class FakeAgents implements Agents {
   }
 
   #started(kernel: string, member: number): void {
-    const found = this.#all(kernel)
+    const found = this.#logs
+      .all(kernel)
       .map(({ members }) => members.get(member))
       .find((each) => each !== undefined);
     if (found?.process !== 'starting' || this.#gone.has(found.host)) return;
@@ -338,13 +299,8 @@ export class FakeAgents implements Agents {
       return;
     }
     found.process = 'ready';
-    this.#tellGateway(found.host, {
-      t: 'replica-ready',
-      kernel,
-      member,
-      pid: 1000 + member,
-      startMs: 1,
-    });
+    const about = { kernel, member, pid: 1000 + member, startMs: 1 };
+    this.#tellGateway(found.host, { t: 'replica-ready', ...about });
   }
 
   /** A committed entry: every member tells, and the executor acts. */
@@ -375,8 +331,7 @@ export class FakeAgents implements Agents {
     if (group === undefined) return;
     const { executor } = group.log;
     const member = group.members.get(executor);
-    if (member === undefined || !this.#hears(member.host)) return;
-    if (member.process === 'resting') return;
+    if (member === undefined || !this.#hears(member.host) || member.process === 'resting') return;
     member.process = 'starting';
     this.#tellGateway(member.host, { t: 'process-died', kernel, member: executor, exit: '9' });
     const start = group.run?.start;
@@ -390,55 +345,18 @@ export class FakeAgents implements Agents {
   }
 
   #run(kernel: string, group: FakeGroup, start: StartEntry): void {
-    const { submit } = group.log.open.get(start.cell)!;
-    const { code } = JSON.parse(submit.content) as { code: string };
-    const [word, argument] = code.split('\n').at(-1)!.split(' ');
     if (group.members.get(start.executor)?.process === 'resting') {
       this.#abort(kernel, start, 'executor-died');
       return;
     }
+    const parent = Buffer.from(group.log.open.get(start.cell)!.submit.header);
+    const say = (type: string, content: object): void => {
+      const message = messageOf({ header: newHeader(type, kernel), parent, content });
+      this.output(kernel, start, message, group);
+    };
     const key = `${kernel} ${start.cell}`;
     this.runs.set(key, (this.runs.get(key) ?? 0) + 1);
-    group.nextOutput = Math.max(group.nextOutput, start.firstOutput ?? 0);
-    const parent = Buffer.from(submit.header);
-    const out = (type: string, content: object): void => {
-      this.output(
-        kernel,
-        start,
-        messageOf({ header: newHeader(type, kernel), parent, content }),
-        group,
-      );
-    };
-    const end = (failed: boolean): void => {
-      if (group.run?.start !== start) return;
-      group.run = undefined;
-      const status = failed ? 'error' : 'ok';
-      const content = JSON.stringify({ status, execution_count: start.count, ename: word });
-      const { cell, attempt, epoch } = start;
-      this.apply(
-        kernel,
-        {
-          v: 1,
-          type: 'end',
-          cell,
-          attempt,
-          epoch,
-          reply: { content, metadata: '{}' },
-          lastOutput: group.nextOutput - 1,
-          delta: NO_CHANGE,
-          timings: { prepareMs: 0, runMs: 1, captureMs: 0, saveMs: 0 },
-        },
-        group,
-      );
-    };
-    group.run = { start, end };
-    out('status', { execution_state: 'busy' });
-    out('execute_input', { code, execution_count: start.count });
-    if (word === 'print')
-      for (let line = 0; line < Number(argument); line++)
-        out('stream', { name: 'stdout', text: `${line}\n` });
-    if (word === 'slow') setTimeout(() => end(false), Number(argument));
-    else if (word !== 'hang') setImmediate(() => end(word === 'fail'));
+    runCell(group, start, say, (entry) => this.apply(kernel, entry, group));
   }
 
   output(
@@ -476,13 +394,7 @@ export class FakeAgents implements Agents {
     { kernel, member, channel }: Extract<GatewayNotice, { t: 'to-kernel' }>,
     frames: readonly Uint8Array[],
   ): void {
-    const header = JSON.parse(Buffer.from(frames[0]!).toString()) as { msg_type: string };
-    const type = header.msg_type.replace('_request', '_reply');
-    const reply = messageOf({
-      header: newHeader(type, kernel),
-      parent: frames[0]!,
-      content: { status: 'ok', member },
-    });
+    const reply = answerTo(frames[0]!, kernel, member);
     this.#tellGateway(host, { t: 'from-kernel', kernel, member, channel }, framesOf(reply));
   }
 }

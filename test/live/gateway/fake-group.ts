@@ -79,3 +79,8 @@ export function reportOf(kernel: string, group: FakeGroup, member: number): Kern
     stateBytes: 0,
   };
 }
+
+/** What a host has that comes back. */
+export function processAfter({ log }: FakeGroup): FakeMember['process'] {
+  return log.meta?.visits === true ? 'resting' : 'starting';
+}
