@@ -24,7 +24,7 @@ import { Provisioning } from './provision/provisioning.ts';
 import { Reconciler } from './reconcile.ts';
 import { RecoverKernel } from './recover-kernel.ts';
 import { Recovery } from './recovery.ts';
-import { Replicas } from './replicas.ts';
+import { Replicas, type ReplicasOptions } from './replicas.ts';
 import { Restorer } from './restore-kernel.ts';
 import { Router } from './router.ts';
 import { SavedFirst } from './saved-first.ts';
@@ -100,20 +100,8 @@ export class Brain {
     const reconciler = new Reconciler({ ...parts, isUp });
     const { startMs, restoreMs } = limits;
     const restorer = new Restorer({ ...parts, reconciler, isUp, restoreMs });
-    const replicas = new Replicas({
-      ...{ ...parts, restorer },
-      startMs: limits.startMs,
-      changeMs: limits.changeMs,
-      pooledName: (container) => pools.take(container),
-      onReady: (kernel, member) => {
-        router.ready(kernel, member);
-        this.kernels.ready(kernel);
-        this.#visits?.ready(kernel, member);
-      },
-      onVisitLost: (container) => this.#visits?.lost(container),
-      onUnasked: (kernel, member) => this.#visits?.unasked(kernel, member),
-      onFailed: (kernel) => this.kernels.failed(kernel),
-    });
+    const { changeMs } = limits;
+    const replicas = this.#forReplicas({ ...parts, restorer, startMs, changeMs }, pools, router);
     const kernelOf = (session: number): LiveKernel | undefined => table.bySession(session);
     const all = { ...parts, replicas, restorer, proposals, savedFirst, kernelOf, startMs };
     const visits = options.policy.container === 'session' ? undefined : new Visits(all);
@@ -146,6 +134,25 @@ export class Brain {
     this.#notices = new Notices({ ...parts, replicas, recovery: this.recovery });
     this.recovery.onNotice = (host, notice) => this.#notices.take(host, notice, []);
     this.#wire(outcomes, cells, replicas);
+  }
+
+  #forReplicas(
+    parts: Omit<ReplicasOptions, 'pooledName' | `on${string}`>,
+    pools: Pools,
+    router: Router,
+  ): Replicas {
+    return new Replicas({
+      ...parts,
+      pooledName: (container) => pools.take(container),
+      onReady: (kernel, member) => {
+        router.ready(kernel, member);
+        this.kernels.ready(kernel);
+        this.#visits?.ready(kernel, member);
+      },
+      onFailed: (kernel) => this.kernels.failed(kernel),
+      onVisitLost: (container) => this.#visits?.lost(container),
+      onUnasked: (kernel, member) => this.#visits?.unasked(kernel, member),
+    });
   }
 
   /** How hosts come and go. */

@@ -18,8 +18,8 @@ export interface SavedFirstOptions {
 
 const AGAIN_MS = 250;
 /**
- * A host that began the kernel for a gateway before this one, and was not waited for, has the store:
- * the kernel's own host takes it back.
+ * A host that began the kernel for a gateway before this one, and was not waited for, has the
+ * store: the kernel's own host takes it back.
  */
 const OUTDONE = 'replica-stopped';
 /** What may be over in a moment. */
@@ -88,7 +88,7 @@ export class SavedFirst {
           const isOver = isLost || kernel.closing || !PASSING.has(code);
           if (isOver || performance.now() > until) throw error;
           if (code === OUTDONE) await Promise.race([this.takeBack(kernel, member), lost]);
-          else await Promise.race([sleep(AGAIN_MS), lost]);
+          await Promise.race([sleep(AGAIN_MS), lost]);
         }
       }
     } finally {
