@@ -138,7 +138,8 @@ export class Latencies {
   coldStartMs(session: number, item: number, attempt: number): number {
     const { coldStartMedianMs, coldStartSigma } = this.#options;
     const u = uniform(this.#seed, STREAMS.coldStart, session, item, attempt);
-    const measuredMs = this.#measured.coldStartMs?.at(u);
+    const { coldStartMs, poolStartMs } = this.#measured;
+    const measuredMs = ((session === POOL ? poolStartMs : undefined) ?? coldStartMs)?.at(u);
     const ms = measuredMs ?? logNormal(u, coldStartMedianMs, coldStartSigma);
     return Math.round(ms * this.#startFactor(session, item, attempt));
   }
@@ -356,6 +357,7 @@ function measuredOf(config: Config) {
     stateReadMs: tableOf('stateReadMs'),
     stateWriteMs: tableOf('stateWriteMs'),
     coldStartMs: tableOf('coldStartMs'),
+    poolStartMs: tableOf('poolStartMs'),
     prewarmedStartMs: tableOf('prewarmedStartMs'),
     openingStartMs: tableOf('openingStartMs'),
     renewalMs: tableOf('renewalMs'),

@@ -437,6 +437,7 @@ export const OPTIONS = {
   stateReadMs: measured('reading large state', 'by its size and storeReadMbPerS'),
   stateWriteMs: measured('writing large state', 'by its size and storeWriteMbPerS'),
   coldStartMs: measured('cold container start', 'log-normal as coldStartMedianMs says'),
+  poolStartMs: measured('cold start of a container for the pool', 'as any other cold start'),
   prewarmedStartMs: measured(
     'prewarmed container start',
     'uniform from prewarmedMinMs to prewarmedMaxMs',

@@ -51,9 +51,17 @@ function table<Name extends keyof PartialConfig>(
  * A kernel that opens takes as long as the fastest did: users of the live run sent their first cell
  * when their kernel was there, and a longer start would delay it again.
  */
-function starts({ coldStart, prewarmedStart, openingStart, renewal }: StepSamples): PartialConfig {
+function starts({
+  coldStart,
+  poolStart,
+  prewarmedStart,
+  openingStart,
+  renewal,
+}: StepSamples): PartialConfig {
   return {
-    ...table('coldStartMs', coldStart),
+    // Where no cell waited for one, those of the pool are all that is known.
+    ...table('coldStartMs', coldStart.length > 0 ? coldStart : poolStart),
+    ...table('poolStartMs', poolStart),
     ...table('prewarmedStartMs', prewarmedStart),
     ...table('renewalMs', renewal),
     ...table('openingStartMs', openingStart.length === 0 ? [] : [Math.min(...openingStart)]),

@@ -25,10 +25,11 @@ export interface StepSamples {
   /** of a kernel that opens: its user waits for it before the first cell */
   readonly openingStart: number[];
   /**
-   * of a replica or container that a cell waits for, or the pool; of a container that is there for
-   * this cell until the cell starts in it: the faster one is there, the more is left to do then
+   * of a replica or container that a cell waits for; of a container that is there for this cell
+   * until the cell starts in it: the faster one is there, the more is left to do then
    */
   readonly coldStart: number[];
+  readonly poolStart: number[];
   /** of one that a cell waits for */
   readonly prewarmedStart: number[];
   /** a pool container that ran another session, from its return until it could be taken */
@@ -54,6 +55,7 @@ export function noSamples(): StepSamples {
     deviceLoad: [],
     openingStart: [],
     coldStart: [],
+    poolStart: [],
     prewarmedStart: [],
     renewal: [],
     hostStart: [],
@@ -242,11 +244,13 @@ class Collector {
   /** What took longer than one event, once all is known of it. */
   end(): void {
     const done = this.#starts.filter(({ startedAt }) => startedAt !== -1);
-    const forPool = done.filter(({ effect }) => effect.session === -1).map(lasted);
+    const forPool = this.samples.poolStart;
+    forPool.push(...done.filter(({ effect }) => effect.session === -1).map(lasted));
     const mostPool = Math.max(0, ...forPool);
     for (const start of done) {
       const { session, cell } = start.effect;
-      if (cell === -1 && session !== -1) this.#add('openingStart', session, lasted(start));
+      if (session === -1) continue;
+      if (cell === -1) this.#add('openingStart', session, lasted(start));
       else if (start.effect.start === 'cold') this.#add('coldStart', session, lasted(start));
       else if (start.idleMs >= mostPool) this.#add('prewarmedStart', session, lasted(start));
     }

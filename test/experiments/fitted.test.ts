@@ -153,7 +153,7 @@ test('moves, starts and the state they read come back', async () => {
   assert.ok(samples.migration.length > 10);
   assert.equal(ofMoves('migration'), [70]);
   assert.equal(ofMoves('stateRead'), [33]);
-  assert.equal(ofMoves('coldStart'), [900]);
+  assert.equal(ofMoves('poolStart'), [900]);
   assert.equal(ofMoves('openingStart'), [5_000]);
   assert.equal(fittedLatencies(samples).openingStartMs![0], [0, 5_000]);
 });

@@ -3,7 +3,7 @@ import * as assert from 'uvu/assert';
 import { resolveConfig } from '../../core/config/config.ts';
 import type { PartialConfig, Quantiles } from '../../core/config/options.ts';
 import { POLICIES } from '../../core/policies/index.ts';
-import { Latencies } from '../../sim/latency.ts';
+import { Latencies, POOL } from '../../sim/latency.ts';
 import { configFor } from '../../sim/policy-file.ts';
 import { TraceBuilder } from '../../traces/build.ts';
 import { INSTANT } from './instant.ts';
@@ -23,6 +23,7 @@ test('a measured table takes the place of the distribution of its step', () => {
     ['stateReadMs', (l) => l.stateReadMs(1, 1, 2, 1)],
     ['stateWriteMs', (l) => l.stateWriteMs(1e12, 1, 2, 1)],
     ['coldStartMs', (l) => l.coldStartMs(1, 2, 1)],
+    ['poolStartMs', (l) => l.coldStartMs(POOL, 2, 0)],
     ['prewarmedStartMs', (l) => l.prewarmedStartMs(1, 2, 1)],
     ['renewalMs', (l) => l.renewalMs(1, 2, 1)],
     ['openingStartMs', (l) => l.openingStartMs('cold', 1, -1, 1)],

@@ -25,7 +25,8 @@ for (const [policy, gpusPerHost] of Object.entries(GPUS_PER_HOST)) {
     const trace = busyTrace(USERS, CELLS_EACH);
     const plan = { policy, trace, speed: 120, gpusPerHost, engines: 1 };
     return withLiveRun(plan, async ({ printed, fidelity, folder }) => {
-      assert.match(printed, new RegExp(`: ${USERS * CELLS_EACH} cells ok, 0 failed, 0 without`));
+      const cellsOk = `: ${USERS * CELLS_EACH} cells ok, 0 failed, 0 without`;
+      assert.ok(printed.includes(cellsOk), printed);
       for (const report of REPORTS) assert.ok((await readReport(folder, report)).rows > 0, report);
       const cells = await readReport(folder, 'cells.csv');
       const numbers = cells.numbers('cell_index');
@@ -36,8 +37,11 @@ for (const [policy, gpusPerHost] of Object.entries(GPUS_PER_HOST)) {
       assert.is(fidelity.compared, fidelity.events);
       const hours = fidelity.headlines.filter((each) => each.name.endsWith('_gpu_hours'));
       assert.is(hours.length, 3);
-      for (const { name: measure, relative } of hours)
-        assert.ok(Math.abs(relative) <= NEAR, `${measure} ${relative}`);
+      for (const { name: measure, live, low, high } of hours) {
+        // So few starts of containers take a different course with each seed.
+        const isNear = live >= (1 - NEAR) * low && live <= (1 + NEAR) * high;
+        assert.ok(isNear, `${measure}: live ${live}, simulated ${low} … ${high}`);
+      }
     });
   });
 }
