@@ -206,6 +206,8 @@ export class KernelLog {
       this.lastOutput = Math.max(this.lastOutput, entry.lastOutput);
     } else this.#enterEpoch(entry.epoch);
     this.#close(cell, submit, start, notice);
+    // Elsewhere it goes on with what is saved: also that this cell has run, and its number.
+    if (start !== undefined && this.meta?.visits === true) this.changedAt = index;
     return { index, entry, changed: true, notice };
   }
 

@@ -196,6 +196,18 @@ test('the first entry names the kernel, later ones annotate it', () => {
   assert.is(fed.log.saved, 7);
 });
 
+test('of a kernel that visits hosts, that a cell has run is to be saved, whatever it changed', () => {
+  for (const [meta, changedAt] of [
+    [META, 1],
+    [{ ...META, visits: true as const, replicas: 1 }, 4],
+  ] as const) {
+    const fed = new Fed();
+    fed.feed({ v: 1, type: 'create', meta });
+    fed.cell(0, 1);
+    assert.is(fed.log.changedAt, changedAt);
+  }
+});
+
 test('a log goes on from its state as if it had all entries', () => {
   const fed = new Fed();
   fed.feed({ v: 1, type: 'create', meta: META });
