@@ -65,9 +65,14 @@ async function pull(
     await new Promise<void>((resolve, reject) => {
       const stall = (): void => reject(new Error(`nothing came for ${STALL_MS} ms`));
       stalled = setTimeout(stall, STALL_MS);
-      const ended = (error: Error | null): void => (error === null ? resolve() : reject(error));
+      let broken = '';
+      const ended = (error: Error | null): void => {
+        if (error !== null || broken !== '') reject(error ?? new Error(broken));
+        else resolve();
+      };
       engine.docker.modem.followProgress(coming, ended, (event: Progress) => {
         stalled?.refresh();
+        broken ||= event.error ?? '';
         const { current, total } = event.progressDetail ?? {};
         const again = /^Retrying/.test(event.status ?? '') ? `; a layer broke off` : '';
         if (event.id !== undefined && current !== undefined && total !== undefined)
