@@ -13,8 +13,12 @@ import { Machines } from '../hosts/machines.ts';
 
 /** Whom containers run as when root starts the agents. */
 const KERNEL_USER = 1000;
-/** How much longer than its trace a replay may take, and what else there is to do, ms. */
+/**
+ * How much longer than its trace a replay may take, what each cell may wait for a container of its
+ * own, which takes as long at any speed, and what else there is to do, ms.
+ */
 const PATIENCE = 3;
+const START_MS = 30_000;
 const SPARE_MS = 60_000;
 /** ms in the trace, and the spread of the logarithm */
 const CELL_MEDIAN_MS = 60_000;
@@ -94,7 +98,10 @@ export async function withLiveRun<T>(plan: LivePlan, see: (run: LiveRun) => Prom
 async function replayed(plan: LivePlan, { system, files }: Place): Promise<LiveRun> {
   const [trace, folder] = [join(files, 'trace'), join(files, 'live')];
   writeNativeTrace(plan.trace, trace);
-  const limitMs = Math.round((PATIENCE * plan.trace.endMs) / plan.speed) + SPARE_MS;
+  const { sessions, endMs } = plan.trace;
+  const starts = sessions.firstCell.slice(1).map((after, at) => after - sessions.firstCell[at]!);
+  const limitMs =
+    Math.round((PATIENCE * endMs) / plan.speed) + START_MS * Math.max(...starts) + SPARE_MS;
   const words = ['--trace', trace, '--speed', String(plan.speed), '--limit', `${limitMs}ms`];
   const replay = ['replay', ...words, '--out', folder];
   const printed = await succeeds(system, replay, limitMs + SPARE_MS);
