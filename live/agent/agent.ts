@@ -1,4 +1,4 @@
-import { mkdir, rm } from 'node:fs/promises';
+import { mkdir, rm, rmdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { LogEntry } from '../log/entries.ts';
 import type { Head } from '../wire/codec.ts';
@@ -169,7 +169,10 @@ class RunningAgent implements Agent {
     await this.#saver?.close();
     this.#cutLinks();
     await this.#store.close();
-    await rm(join(this.#options.runtimeDir, this.host), { recursive: true, force: true });
+    const { runtimeDir } = this.#options;
+    await rm(join(runtimeDir, this.host), { recursive: true, force: true });
+    // The last host of the system here takes its folder away as well.
+    await rmdir(runtimeDir).catch(() => undefined);
   }
 
   async leave(): Promise<void> {

@@ -35,6 +35,7 @@ export function connectText(system: Connectable): string {
   ].join('\n');
 }
 
-function counted(count: number, noun: string): string {
+/** "1 host", "2 hosts". */
+export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }

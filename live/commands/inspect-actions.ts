@@ -11,6 +11,7 @@ import {
 } from '../../traces/command-line.ts';
 import type { CellRecord, KernelStatus } from '../admin-types.ts';
 import { AdminClient, kernelNamed } from './admin-client.ts';
+import { counted } from './connect-text.ts';
 import { insertOutputs } from './notebook-file.ts';
 import { outputsText } from './outputs-text.ts';
 import { findSystem } from './running.ts';
@@ -120,6 +121,7 @@ export async function saveOutput(given: Arguments): Promise<void> {
     ran.map(async (cell) => ({ ...cell, outputs: await client.outputs(kernel.id, cell.msgId) })),
   );
   const { filled, missed } = insertOutputs(file, withOutputs);
-  const rest = missed === 0 ? '' : `; ${missed} cells that ran are not in the file`;
-  printResult(given, `${file}: outputs of ${filled} cells${rest}`, { file, filled, missed });
+  const rest = missed === 0 ? '' : `; not in the file: ${counted(missed, 'cell')} that ran`;
+  const text = `${file}: outputs of ${counted(filled, 'cell')}${rest}`;
+  printResult(given, text, { file, filled, missed });
 }

@@ -162,7 +162,7 @@ test('outputs go into the cells of a notebook, by id, by source, by count', () =
     const stream = (text: string) => [{ output_type: 'stream', name: 'stdout', text }];
     gateway.outputs = { a: stream('A'), b: stream('B'), c: stream('C'), d: stream('D') };
     const text = await works(['output', '7b1f', '--into', file], gateway.env);
-    assert.match(text, 'outputs of 3 cells; 1 cells that ran are not in the file');
+    assert.match(text, 'outputs of 3 cells; not in the file: 1 cell that ran');
     const after = JSON.parse(readFileSync(file, 'utf8')) as typeof notebook;
     assert.equal(
       after.cells.map(({ execution_count, outputs }) => [execution_count, outputs]),
