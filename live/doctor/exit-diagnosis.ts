@@ -103,6 +103,13 @@ const TOLD: readonly (readonly [RegExp, Meaning])[] = [
     },
   ],
   [
+    /no word from its agent/,
+    {
+      means: 'ended itself, for its agent could not be heard',
+      advice: 'Was the machine too busy, or the agent stopped? Its log tells more.',
+    },
+  ],
+  [
     /No space left on device/,
     { means: 'a disk was full', advice: 'Free space on the disk that its last words name.' },
   ],

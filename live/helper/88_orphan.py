@@ -17,7 +17,16 @@ def watch_for_orphan():
         time.sleep((limit_ms or 1000) / 1000 / ORPHAN_TICKS)
         HELPER.silent_ticks += 1
         if limit_ms > 0 and HELPER.silent_ticks > ORPHAN_TICKS:
+            say_why(limit_ms)
             end_process()
+
+
+def say_why(limit_ms):
+    """To what the process was started with: its own streams lead to its agent."""
+    stream = getattr(sys.stderr, '_original_stdstream_copy', None)
+    text = 'nbos: no word from its agent for %d s\n' % (limit_ms // 1000)
+    with contextlib.suppress(OSError):
+        os.write(stream if isinstance(stream, int) else 2, text.encode())
 
 
 def end_process():

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { NbosError } from '../../../core/errors.ts';
+import { lastLines } from '../../../live/agent/container/container-exit.ts';
 import { KERNEL_ARGV, LABELS } from '../../../live/agent/container/names.ts';
 import type { PooledOptions } from '../../../live/agent/kernel/runtime.ts';
 import { PROJECT_ROOT, testWithPart } from '../../skip.ts';
@@ -146,6 +147,7 @@ containerTest('a kernel whose agent is gone ends itself', async () => {
     assert.is((await container.inspect()).State.Running, true, 'it must live with its agent');
     agent.kill('SIGKILL');
     await untilSo('it ended', async () => !(await container.inspect()).State.Running);
+    assert.match(await lastLines(container), /nbos: no word from its agent for 3 s/);
     await (await factoryOf()).endLeftovers(folder);
     rmSync(folder, { recursive: true, force: true });
   } finally {

@@ -30,6 +30,10 @@ test('last words tell what a code does not', () => {
     said(127, 'python3: error while loading shared libraries: libz.so.1: cannot open').cause,
     /shared library is missing/,
   );
+  assert.match(
+    said(137, 'nbos: no word from its agent for 15 s').cause,
+    /137: ended itself, for its agent could not be heard/,
+  );
   assert.match(said(126, 'exec /usr/bin/python3: exec format error').cause, /another processor/);
   assert.match(said(127, 'exec: "python3": executable file not found in $PATH').advice, /image/);
   assert.is(said(3, 'something else').cause, 'exit code 3');
