@@ -34,7 +34,7 @@ export async function restartVisiting(parts: RestartParts, kernel: LiveKernel): 
     await inTime(proposals.commit(kernel, entry), kernel, startMs);
     // What is sent from now on is to be counted from 1.
     const until = performance.now() + startMs;
-    while (kernel.resetDue && performance.now() < until) await sleep(LOOK_MS);
+    while (kernel.resetDue && !kernel.closing && performance.now() < until) await sleep(LOOK_MS);
   }
   delivery.status(kernel, kernel.state);
 }

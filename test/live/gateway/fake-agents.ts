@@ -84,9 +84,8 @@ export class FakeAgents implements Agents {
         if (at === host && process !== 'ready') this.#back(kernel, group, member);
   }
 
-  /** The agent is there again, its process and what that ran are not. */
+  /** The agent is there again, its process and what that ran are not. One that rests stays so. */
   #back(kernel: string, group: FakeGroup, member: number): void {
-    // One that rests stays so.
     setTimeout(() => this.#started(kernel, member), this.startMs);
     const start = group.log.running?.start;
     if (start === undefined || start.executor !== member || group.run !== undefined) return;
@@ -154,7 +153,8 @@ export class FakeAgents implements Agents {
     await new Promise((resolve) => setImmediate(resolve));
     if (!this.#hears(host)) throw new NbosError('link-lost', `there is no link to ${host}`);
     this.requests.push(request);
-    if ('kernel' in request) this.#logs.goOnAt(host, request.kernel);
+    if ('kernel' in request && request.t !== 'stop-replica')
+      this.#logs.goOnAt(host, request.kernel);
     else if ('meta' in request && request.t === 'start-replica')
       this.#logs.goOnAt(host, request.meta.kernel);
     switch (request.t) {
