@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { JoinReplica, StartContainer, StopContainer } from '../../core/effects.ts';
 import type { NbosError } from '../../core/errors.ts';
@@ -8,7 +7,7 @@ import type { Hosts } from './hosts.ts';
 import type { LiveKernel, Member } from './kernel.ts';
 import type { Agents } from './links.ts';
 import { MemberChanges } from './member-changes.ts';
-import { addresses, isAwaited, isUnwanted, surplusOf } from './members.ts';
+import { addresses, isUnwanted, surplusOf } from './members.ts';
 import type { Restorer } from './restore-kernel.ts';
 
 export interface ReplicasOptions {
@@ -125,12 +124,12 @@ export class Replicas {
     const member = this.#add(kernel, effect, false);
     try {
       if (old !== undefined) await this.#stopReplica(kernel, old);
-      if (isUnwanted(kernel, member)) return await this.#leftOut(kernel, member);
+      if (isUnwanted(kernel, member)) return;
       const members = addresses(kernel).concat({ member: member.member, host: member.host });
       const pooled = this.pooledOf(effect);
       await this.#request(kernel, member, pooled, members, { joins: true, niced: true });
       if (kernel.closing) this.discard(member.host, kernel.id, member.member);
-      if (isUnwanted(kernel, member)) return await this.#leftOut(kernel, member);
+      if (isUnwanted(kernel, member)) return;
     } catch (error) {
       this.#notStarted(kernel, member, error as NbosError);
       return;
@@ -141,14 +140,9 @@ export class Replicas {
       return;
     }
     await this.#admit(kernel, member);
-    if (isUnwanted(kernel, member)) await this.#leftOut(kernel, member);
-    else if (member.ready) this.started(member);
+    if (member.container === -1) return;
+    if (member.ready) this.started(member);
     else this.recovering(kernel, member);
-  }
-
-  async #leftOut(kernel: LiveKernel, { container }: Member): Promise<void> {
-    const { containers } = this.#options.loop.core.state;
-    if (await isAwaited(kernel, () => containers.has(container))) this.#lost(kernel, container);
   }
 
   #isMove(kernel: LiveKernel, { container }: Member): boolean {
@@ -195,9 +189,12 @@ export class Replicas {
     members: readonly MemberAddress[],
     how: { joins: boolean; niced: boolean },
   ): Promise<unknown> {
-    const { links, startMs } = this.#options;
-    const about = { meta: kernel.meta, member: member.member, members, ...how, pooled };
-    return links.request(member.host, { t: 'start-replica', ...about }, startMs);
+    const request = { t: 'start-replica' as const, meta: kernel.meta, members, ...how, pooled };
+    return this.#options.links.request(
+      member.host,
+      { ...request, member: member.member },
+      this.#options.startMs,
+    );
   }
 
   pooledOf({ start, container }: StartContainer): string {
@@ -357,7 +354,7 @@ export class Replicas {
   /** Makes it a member of its group, in the place of one that core has forgotten. */
   async #admit(kernel: LiveKernel, member: Member): Promise<void> {
     await this.#changes.inTurn(kernel, async () => {
-      const wanted = (): boolean => !isUnwanted(kernel, member) && !member.joined;
+      const wanted = (): boolean => member.container !== -1 && !member.joined;
       if (!wanted()) return;
       const old = this.#isMove(kernel, member)
         ? undefined
@@ -395,4 +392,8 @@ export class Replicas {
       .request(host, { t: 'stop-replica', kernel, member, ...whole }, this.#options.startMs)
       .catch((error) => this.#options.log.warn({ err: error, kernel, host }, 'not removed'));
   }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -4,4 +4,6 @@ import { missingKernel } from './parts.ts';
 
 const isRoot = process.getuid?.() === 0;
 const missing = missingKernel || (isRoot ? '' : 'a disk of the test is mounted by root');
-diskCases('disk', missing, async () => ({ words: [], stop: () => [] })).run();
+const test = diskCases('disk', missing, async () => ({ words: [], stop: () => [] }));
+
+test.run();
