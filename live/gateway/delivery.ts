@@ -144,7 +144,7 @@ export class Delivery {
     parent?: Uint8Array,
     cell = -1,
   ): void {
-    this.broadcast(kernel, statusMessage(kernel.id, state, parent), cell);
+    this.broadcast(kernel, statusMessage(kernel.id, told(state), parent), cell);
   }
 
   /**
@@ -189,7 +189,7 @@ export class Delivery {
       if (cell.submit.session === session && cell.link?.open !== true) cell.link = link;
     const { state } = kernel;
     if (state !== 'idle') {
-      client.send('iopub', statusMessage(kernel.id, state, kernel.running?.header));
+      client.send('iopub', statusMessage(kernel.id, told(state), kernel.running?.header));
     }
     this.#sayDropped(kernel, client);
     for (const entry of missed) if (!this.#replayed(kernel, link, entry)) return link;
@@ -339,4 +339,12 @@ export class Delivery {
     }
     this.#unseen.clear();
   }
+}
+
+/**
+ * "restarting" is what a server says of a kernel that died: JupyterLab then tells its user so, and
+ * connects anew. Here a kernel only restarts because a user wants it.
+ */
+function told(state: LiveKernel['state']): Exclude<LiveKernel['state'], 'restarting'> {
+  return state === 'restarting' ? 'starting' : state;
 }

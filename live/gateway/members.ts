@@ -2,6 +2,8 @@ import type { MemberAddress } from '../wire/messages.ts';
 import type { Hosts } from './hosts.ts';
 import type { LiveKernel, Member } from './kernel.ts';
 
+const LOOK_MS = 200;
+
 /** Of those that take part in the kernel's log. */
 export function addresses(kernel: LiveKernel): MemberAddress[] {
   return joinedOf(kernel).map(({ member, host }) => ({ member, host }));
@@ -31,9 +33,17 @@ export function askedToChange(kernel: LiveKernel, hosts: Hosts, removed?: number
     .sort((a, b) => Number(isLeader(b)) - Number(isLeader(a)) || a.member - b.member);
 }
 
-/** Shut down, or given up by core, while an agent was asked. */
-export function isUnwanted(kernel: LiveKernel, { container }: Member): boolean {
-  return kernel.closing || container === -1;
+/** Shut down, or given up by core, or begun anew without this one, while an agent was asked. */
+export function isUnwanted(kernel: LiveKernel, member: Member): boolean {
+  const isLeftOut = kernel.members.get(member.member) !== member;
+  return kernel.closing || member.container === -1 || isLeftOut;
+}
+
+/** Of a member that was left out: whether core waits for it still once there is a log to join. */
+export async function isAwaited(kernel: LiveKernel, isKnown: () => boolean): Promise<boolean> {
+  const isOpen = (): boolean => !kernel.closing && isKnown();
+  while (kernel.restoring && isOpen()) await new Promise((next) => setTimeout(next, LOOK_MS));
+  return isOpen();
 }
 
 function isLeader({ position }: Member): boolean {

@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { JoinReplica, StartContainer, StopContainer } from '../../core/effects.ts';
 import type { NbosError } from '../../core/errors.ts';
@@ -7,7 +8,7 @@ import type { Hosts } from './hosts.ts';
 import type { LiveKernel, Member } from './kernel.ts';
 import type { Agents } from './links.ts';
 import { MemberChanges } from './member-changes.ts';
-import { addresses, isUnwanted, surplusOf } from './members.ts';
+import { addresses, isAwaited, isUnwanted, surplusOf } from './members.ts';
 import type { Restorer } from './restore-kernel.ts';
 
 export interface ReplicasOptions {
@@ -124,12 +125,12 @@ export class Replicas {
     const member = this.#add(kernel, effect, false);
     try {
       if (old !== undefined) await this.#stopReplica(kernel, old);
-      if (isUnwanted(kernel, member)) return;
+      if (isUnwanted(kernel, member)) return await this.#leftOut(kernel, member);
       const members = addresses(kernel).concat({ member: member.member, host: member.host });
       const pooled = this.pooledOf(effect);
       await this.#request(kernel, member, pooled, members, { joins: true, niced: true });
       if (kernel.closing) this.discard(member.host, kernel.id, member.member);
-      if (isUnwanted(kernel, member)) return;
+      if (isUnwanted(kernel, member)) return await this.#leftOut(kernel, member);
     } catch (error) {
       this.#notStarted(kernel, member, error as NbosError);
       return;
@@ -140,9 +141,14 @@ export class Replicas {
       return;
     }
     await this.#admit(kernel, member);
-    if (member.container === -1) return;
-    if (member.ready) this.started(member);
+    if (isUnwanted(kernel, member)) await this.#leftOut(kernel, member);
+    else if (member.ready) this.started(member);
     else this.recovering(kernel, member);
+  }
+
+  async #leftOut(kernel: LiveKernel, { container }: Member): Promise<void> {
+    const { containers } = this.#options.loop.core.state;
+    if (await isAwaited(kernel, () => containers.has(container))) this.#lost(kernel, container);
   }
 
   #isMove(kernel: LiveKernel, { container }: Member): boolean {
@@ -189,12 +195,9 @@ export class Replicas {
     members: readonly MemberAddress[],
     how: { joins: boolean; niced: boolean },
   ): Promise<unknown> {
-    const request = { t: 'start-replica' as const, meta: kernel.meta, members, ...how, pooled };
-    return this.#options.links.request(
-      member.host,
-      { ...request, member: member.member },
-      this.#options.startMs,
-    );
+    const { links, startMs } = this.#options;
+    const about = { meta: kernel.meta, member: member.member, members, ...how, pooled };
+    return links.request(member.host, { t: 'start-replica', ...about }, startMs);
   }
 
   pooledOf({ start, container }: StartContainer): string {
@@ -354,7 +357,7 @@ export class Replicas {
   /** Makes it a member of its group, in the place of one that core has forgotten. */
   async #admit(kernel: LiveKernel, member: Member): Promise<void> {
     await this.#changes.inTurn(kernel, async () => {
-      const wanted = (): boolean => member.container !== -1 && !member.joined;
+      const wanted = (): boolean => !isUnwanted(kernel, member) && !member.joined;
       if (!wanted()) return;
       const old = this.#isMove(kernel, member)
         ? undefined
@@ -392,8 +395,4 @@ export class Replicas {
       .request(host, { t: 'stop-replica', kernel, member, ...whole }, this.#options.startMs)
       .catch((error) => this.#options.log.warn({ err: error, kernel, host }, 'not removed'));
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -151,7 +151,7 @@ test('a restart ends what is open, and counts begin anew', async () => {
   const states = client.received
     .filter(({ type, parent }) => type === 'status' && parent === '')
     .map(({ content }) => content['execution_state']);
-  assert.equal(states, ['restarting', 'idle']);
+  assert.equal(states, ['starting', 'idle']);
   assert.is((await client.reply(client.run('print 1')))['execution_count'], 1);
 });
 
