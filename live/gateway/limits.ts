@@ -38,7 +38,7 @@ export interface GatewayLimits {
 export const GATEWAY_LIMITS: Readonly<GatewayLimits> = {
   beatMs: 250,
   hostLeaseMs: 1500,
-  recoveryMs: 1500,
+  recoveryMs: 2500,
   majorityMs: 10_000,
   startMs: 60_000,
   restoreMs: 600_000,

@@ -67,6 +67,8 @@ export class RedisStore implements ObjectStore {
   readonly #place: RedisPlace;
   readonly #options: Options;
   #opened: Promise<Redis> | undefined;
+  /** of the connection, which commands that gave up on it do not tell */
+  #lastError: unknown;
 
   constructor(place: RedisPlace, options: Options = {}) {
     this.#place = place;
@@ -192,8 +194,9 @@ export class RedisStore implements ObjectStore {
         ...this.#options,
       };
       const redis = new Redis(port, host, options);
-      // Commands tell of it; without a listener it would end the process.
-      redis.on('error', () => undefined);
+      redis.on('error', (error) => {
+        this.#lastError = error;
+      });
       return redis;
     })();
     return this.#opened;
@@ -245,7 +248,8 @@ export class RedisStore implements ObjectStore {
 
   #errorOf(error: unknown): NbosError {
     if (error instanceof NbosError) return error;
-    const reason = reasonIn(error);
+    const gaveUp = (error as Error).name === 'MaxRetriesPerRequestError';
+    const reason = reasonIn(gaveUp ? (this.#lastError ?? error) : error);
     if (/^OOM |MISCONF|No space left/i.test(reason)) return storeFull(this.name, reason);
     if (/NOAUTH|WRONGPASS|NOPERM|invalid password|invalid username/i.test(reason))
       return denied(this.name, reason);
