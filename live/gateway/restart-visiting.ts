@@ -43,7 +43,7 @@ export async function restartVisiting(parts: RestartParts, kernel: LiveKernel): 
 async function inTime(work: Promise<void>, kernel: LiveKernel, ms: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const limit = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(late(kernel, ms)), ms);
+    timer = setTimeout(() => reject(late(kernel, ms)), ms).unref();
   });
   await Promise.race([work, limit]).finally(() => clearTimeout(timer));
 }
