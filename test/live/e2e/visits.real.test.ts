@@ -61,15 +61,20 @@ async function carried(system: System, isEnded: boolean): Promise<string[]> {
 }
 
 for (const policy of ['batch-fcfs', 'lcp']) {
-  testWithPart(test, missingKernel, `${policy}: state goes with the kernel to its cells`, async () => {
-    const system = await System.up(['--policy', policy, '--hosts', '4']);
-    try {
-      const hosts = await carried(system, policy === 'batch-fcfs');
-      if (policy === 'batch-fcfs') assert.ok(new Set(hosts).size > 1, 'it was on several hosts');
-    } finally {
-      assert.equal(await system.stop(), [], 'processes left behind');
-    }
-  });
+  testWithPart(
+    test,
+    missingKernel,
+    `${policy}: state goes with the kernel to its cells`,
+    async () => {
+      const system = await System.up(['--policy', policy, '--hosts', '4']);
+      try {
+        const hosts = await carried(system, policy === 'batch-fcfs');
+        if (policy === 'batch-fcfs') assert.ok(new Set(hosts).size > 1, 'it was on several hosts');
+      } finally {
+        assert.equal(await system.stop(), [], 'processes left behind');
+      }
+    },
+  );
 }
 
 test.run();
