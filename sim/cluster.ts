@@ -130,8 +130,8 @@ export class SimCluster {
     else if (start === 'cold') ms = this.latencies.coldStartMs(a, b, c);
     else if (start === 'prewarmed') {
       const idleMs = now - (this.leftAt.get(container) ?? Number.NEGATIVE_INFINITY);
-      const renewalMs = this.latencies.renewalMs(a, b, c) - idleMs;
-      ms = Math.max(this.latencies.prewarmedStartMs(a, b, c), renewalMs);
+      const isReady = this.latencies.renewalMs(a, b, c) <= idleMs;
+      ms = isReady ? this.latencies.prewarmedStartMs(a, b, c) : this.latencies.coldStartMs(a, b, c);
     }
     ms = Math.round(ms * this.faults.slowStartFactorAt(now));
     const fails = this.hasFaults && this.faults.containerStartFails(a, b, c);

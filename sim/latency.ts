@@ -153,7 +153,7 @@ export class Latencies {
     return Math.round(ms * this.#startFactor(session, item, attempt));
   }
 
-  /** Making a container of the pool anew after another session; 0 unless it was measured. */
+  /** Until a pool container that a session has left is as a new one; 0 unless it was measured. */
   renewalMs(session: number, item: number, attempt: number): number {
     const table = this.#measured.renewalMs;
     if (table === undefined) return 0;

@@ -443,7 +443,7 @@ export const OPTIONS = {
     'uniform from prewarmedMinMs to prewarmedMaxMs',
   ),
   renewalMs: measured(
-    'a pool container that ran another session, from its return on until it can be taken',
+    'a pool container that another session left, until it is as a new one; before, it starts cold',
     'at once',
   ),
   openingStartMs: measured(

@@ -7,6 +7,7 @@ import type {
 } from '../../core/events.ts';
 import { quantileSorted, sortedCopy } from '../../traces/quantiles.ts';
 import { type JournalPart, replayPart } from './journal.ts';
+import { renewalSamples } from './renewal.ts';
 
 /** ms of each step of a live run that the simulator draws, one value an occurrence. */
 export interface StepSamples {
@@ -32,7 +33,7 @@ export interface StepSamples {
   readonly poolStart: number[];
   /** of one that a cell waits for */
   readonly prewarmedStart: number[];
-  /** a pool container that ran another session, from its return until it could be taken */
+  /** a pool container that ran another session, from its return until a process was there again */
   readonly renewal: number[];
   readonly hostStart: number[];
   /** commits that moved a replica, once its process was there */
@@ -244,19 +245,15 @@ class Collector {
   /** What took longer than one event, once all is known of it. */
   end(): void {
     const done = this.#starts.filter(({ startedAt }) => startedAt !== -1);
-    const forPool = this.samples.poolStart;
-    forPool.push(...done.filter(({ effect }) => effect.session === -1).map(lasted));
-    const mostPool = Math.max(0, ...forPool);
     for (const start of done) {
       const { session, cell } = start.effect;
-      if (session === -1) continue;
-      if (cell === -1) this.#add('openingStart', session, lasted(start));
+      if (session === -1) this.samples.poolStart.push(lasted(start));
+      else if (cell === -1) this.#add('openingStart', session, lasted(start));
       else if (start.effect.start === 'cold') this.#add('coldStart', session, lasted(start));
-      else if (start.idleMs >= mostPool) this.#add('prewarmedStart', session, lasted(start));
+      else if (start.idleMs === Infinity) this.#add('prewarmedStart', session, lasted(start));
     }
-    this.#renewed(
-      done.filter(({ idleMs }) => idleMs < mostPool),
-      Math.min(...forPool),
+    this.#retaken(
+      done.filter(({ effect, idleMs }) => effect.start === 'prewarmed' && idleMs < Infinity),
     );
     for (const [container, { effect, event, readMs }] of this.#joins) {
       if (event === undefined) continue;
@@ -267,19 +264,18 @@ class Collector {
   }
 
   /**
-   * Starts in containers that may still have been made anew: nothing is as fast as `leastMs`, so
-   * within that all of it was waited for, if these starts took longer than those of what was there.
+   * Containers that another session had left start as a prewarmed one when a process is there for
+   * them again, else as a cold one: nearer to which of both, as a ratio.
    */
-  #renewed(starts: readonly SeenStart[], leastMs: number): void {
-    const early = starts.filter(
-      ({ effect, idleMs }) => effect.start !== 'cold' && effect.cell !== -1 && idleMs < leastMs,
-    );
-    const waits = medianOf(early.map(lasted)) > (medianOf(this.samples.prewarmedStart) || 0);
-    for (const start of early) {
-      const { session } = start.effect;
-      if (waits) this.#add('renewal', session, start.idleMs + lasted(start));
-      else this.#add('prewarmedStart', session, lasted(start));
-    }
+  #retaken(starts: readonly SeenStart[]): void {
+    const { coldStart, poolStart, prewarmedStart } = this.samples;
+    const coldMs = medianOf(coldStart.length > 0 ? coldStart : poolStart);
+    const between = Math.sqrt(coldMs * Math.max(1, medianOf(prewarmedStart)));
+    const taken = starts
+      .filter(({ effect }) => this.#isCounted(effect.session))
+      .map((start) => ({ ...start, isReady: !(lasted(start) > between) }));
+    this.samples.renewal.push(...renewalSamples(taken));
+    for (const start of taken) (start.isReady ? prewarmedStart : coldStart).push(lasted(start));
   }
 }
 

@@ -5,9 +5,11 @@ import type { JournalLine } from '../../core/record/journal.ts';
 import { type Fidelity, fidelityOf } from '../../experiments/fidelity/fidelity.ts';
 import { fittedLatencies } from '../../experiments/fidelity/fitted.ts';
 import { parseJournal } from '../../experiments/fidelity/journal.ts';
+import { renewalSamples } from '../../experiments/fidelity/renewal.ts';
 import { type StepSamples, stepSamples } from '../../experiments/fidelity/step-samples.ts';
 import { writeRecordedRun } from '../../experiments/fidelity/write-run.ts';
 import { TraceBuilder } from '../../traces/build.ts';
+import { quantileSorted } from '../../traces/quantiles.ts';
 import type { Trace } from '../../traces/trace.ts';
 import { inFolder } from '../cli/nbos.ts';
 import { recordedJournal } from './recorded-journal.ts';
@@ -245,11 +247,27 @@ test('pool containers that are made anew after another session come back', async
   const renewed = recordedJournal(trace, 'lcp', { ...options, renewalMs: [[50, 1_500]] });
   const samples = await samplesOf(renewed);
   assert.ok(samples.renewal.length > 20, String(samples.renewal.length));
-  comesBack(fittedLatencies(samples), 'renewalMs', [[50, 1_500]]);
+  const median = fittedLatencies(samples).renewalMs!.find(([percent]) => percent === 50)![1];
+  assert.ok(median >= 1_000 && median <= 2_500, String(median));
   const fidelity = await fidelityOfJournal(renewed);
   for (const name of ['committed_gpu_hours', 'tct_p50_ms']) near(fidelity, name, 0.1);
   // Where nothing is made anew, nothing is found.
   assert.equal((await samplesOf(recordedJournal(trace, 'lcp', options))).renewal, []);
+});
+
+test('when containers are ready again is told by who found them ready, and who did not', () => {
+  // Ready again after 500 … 1,499 ms, all equally likely.
+  const taken = Array.from({ length: 2_000 }, (_, index) => {
+    const idleMs = (index * 7) % 2_000;
+    return { idleMs, isReady: 500 + ((index * 389) % 1_000) <= idleMs };
+  });
+  const sorted = Float64Array.from(renewalSamples(taken)).sort();
+  for (const share of [0.1, 0.5, 0.9]) {
+    const found = quantileSorted(sorted, share);
+    assert.ok(Math.abs(found - (500 + 1_000 * share)) < 80, `${share}: ${found}`);
+  }
+  assert.equal(renewalSamples([{ idleMs: 5, isReady: true }]), []);
+  assert.equal(renewalSamples([{ idleMs: 5, isReady: false }]), [5]);
 });
 
 test('only the sessions that are asked for are looked at', async () => {
