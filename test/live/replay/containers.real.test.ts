@@ -38,7 +38,7 @@ for (const [policy, gpusPerHost] of Object.entries(GPUS_PER_HOST)) {
       const hours = fidelity.headlines.filter((each) => each.name.endsWith('_gpu_hours'));
       assert.is(hours.length, 3);
       for (const { name: measure, live, low, high } of hours) {
-        // With so few cells it is the order in which processes start ahead, which is not modelled.
+        // With so few cells it hangs on how many find their own container.
         if (policy === 'lcp' && measure === 'committed_gpu_hours') continue;
         // So few starts of containers take a different course with each seed.
         const isNear = live >= (1 - NEAR) * low && live <= (1 + NEAR) * high;
