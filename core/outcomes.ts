@@ -180,11 +180,12 @@ export function yielded(state: State, event: ExecutionYielded): void {
   execution.yielded |= 1 << execution.replica;
   // One that is there for executions only, and cannot, is of no use to the next one either.
   const container = state.containers.get(execution.container);
-  if (state.policy.container !== 'session' && container !== undefined)
-    stopContainer(state, container);
+  const ownsKernel = state.policy.container === 'session';
+  if (!ownsKernel && container !== undefined) stopContainer(state, container);
   fact(state, 'refuse', host.id, session.id, execution.cell, 0, 'yielded');
   // Without another replica that can lead, this attempt is over.
-  if (chooseExecutor(state, session, execution) === -1) retry(state, execution);
+  const isOver = !ownsKernel || chooseExecutor(state, session, execution) === -1;
+  if (isOver) retry(state, execution);
   else dispatch(state, execution);
   serveWaiting(state, host);
 }
