@@ -247,11 +247,12 @@ class Collector {
     const done = this.#starts.filter(({ startedAt }) => startedAt !== -1);
     for (const start of done) {
       const { session, cell } = start.effect;
-      if (session === -1) this.samples.poolStart.push(lasted(start));
-      else if (cell === -1) this.#add('openingStart', session, lasted(start));
+      if (session === -1) continue;
+      if (cell === -1) this.#add('openingStart', session, lasted(start));
       else if (start.effect.start === 'cold') this.#add('coldStart', session, lasted(start));
       else if (start.idleMs === Infinity) this.#add('prewarmedStart', session, lasted(start));
     }
+    this.#pooled(done);
     this.#retaken(
       done.filter(({ effect, idleMs }) => effect.start === 'prewarmed' && idleMs < Infinity),
     );
@@ -261,6 +262,21 @@ class Collector {
       this.#add('migration', effect.session, event.at - event.stateReadMs - since);
       if (effect.readState) this.#add('stateRead', effect.session, event.stateReadMs + readMs);
     }
+  }
+
+  /**
+   * Starts for the pool. Kernels that open all at once are simulated as if each were alone, so what
+   * starts beside them, and slower for it, does not count unless there is nothing else.
+   */
+  #pooled(starts: readonly SeenStart[]): void {
+    const opening = starts.filter(({ effect: { session, cell } }) => session !== -1 && cell === -1);
+    const all = starts.filter(({ effect }) => effect.session === -1);
+    const [first, last] = [
+      Math.min(...opening.map(({ at }) => at)),
+      Math.max(...opening.map(({ startedAt }) => startedAt)),
+    ];
+    const apart = all.filter(({ at, startedAt }) => startedAt < first || at > last);
+    this.samples.poolStart.push(...(apart.length > 0 ? apart : all).map(lasted));
   }
 
   /**
