@@ -129,6 +129,7 @@ export class Brain {
       replicas: config.replicas,
       isPooled: config.prewarmPool !== 'none',
       startMs: limits.startMs,
+      hostsMs: limits.hostsMs,
       kernelsPerUser: limits.kernelsPerUser,
     });
     this.#notices = new Notices({ ...parts, replicas, recovery: this.recovery });

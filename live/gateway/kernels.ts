@@ -20,10 +20,11 @@ import type {
   User,
 } from './kernel-service.ts';
 import type { KernelTable } from './kernel-table.ts';
+import { lacksHosts, late, tooFewHosts, tooLarge } from './not-started.ts';
 import type { Outcomes } from './outcomes.ts';
 import { POOLED_HASH_SEED } from './pools.ts';
 import type { Proposals } from './proposals.ts';
-import { late, restartVisiting } from './restart-visiting.ts';
+import { restartVisiting } from './restart-visiting.ts';
 import type { Router } from './router.ts';
 import { outputsOfCell } from './shown-again.ts';
 import type { Visits } from './visits.ts';
@@ -53,6 +54,8 @@ export interface KernelsOptions {
   isPooled: boolean;
   /** ms until a kernel must answer */
   startMs: number;
+  /** ms for which a new kernel waits for hosts where none are started for it */
+  hostsMs: number;
   kernelsPerUser: number;
   /** a kernel's numbers and names, for the record */
   onNamed: (kernel: LiveKernel) => void;
@@ -104,7 +107,7 @@ export class Kernels implements KernelService {
       const { state } = loop.core;
       const isPlaced = state.sessions[session]?.kernel === 'placed';
       if (!(kernel.visits ? couldEverFit(state, need, gpuType) : isPlaced)) throw tooLarge(meta);
-      await started;
+      await this.#unlessHostsLack(kernel, started);
       // There is nothing to start before its first cell.
       if (kernel.visits) this.ready(kernel);
     } catch (error) {
@@ -115,6 +118,15 @@ export class Kernels implements KernelService {
       throw error;
     }
     return this.#model(kernel);
+  }
+
+  /** As `started`, but without hosts nobody waits for all the time that a start may take. */
+  async #unlessHostsLack(kernel: LiveKernel, started: Promise<void>): Promise<void> {
+    const { loop, hostsMs } = this.#options;
+    const timer = setTimeout(() => {
+      if (lacksHosts(loop, kernel)) this.#settle(kernel, tooFewHosts(loop, kernel));
+    }, hostsMs);
+    await started.finally(() => clearTimeout(timer));
   }
 
   async #metaOf(request: CreateKernel, cwd: string): Promise<KernelMeta> {
@@ -356,14 +368,6 @@ export class Kernels implements KernelService {
     }
     this.#waiters.delete(kernel);
   }
-}
-
-function tooLarge({ need }: KernelMeta): NbosError {
-  return new NbosError(
-    'kernel-failed',
-    `no host has the ${need.gpuMillis / 1000} GPUs that the kernel asks for`,
-    'Ask for fewer, by KERNEL_GPUS or the kernelspec.',
-  );
 }
 
 function gpusOf(asked: unknown, usual: number): number {

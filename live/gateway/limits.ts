@@ -10,6 +10,8 @@ export interface GatewayLimits {
   majorityMs: number;
   /** until a kernel must have started */
   startMs: number;
+  /** for which a new kernel waits for hosts that are not there; Jupyter's clients wait for 42 s */
+  hostsMs: number;
   /** until a kernel whose hosts are lost must be back from the store */
   restoreMs: number;
   /** for which a store that does not answer holds the reply of a cell whose kernel has no host */
@@ -41,6 +43,7 @@ export const GATEWAY_LIMITS: Readonly<GatewayLimits> = {
   recoveryMs: 2500,
   majorityMs: 10_000,
   startMs: 60_000,
+  hostsMs: 20_000,
   restoreMs: 600_000,
   saveMs: 10_000,
   proposeMs: 5_000,

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { NbosError } from '../../core/errors.ts';
 import type { Delivery } from './delivery.ts';
 import type { LiveKernel } from './kernel.ts';
+import { late } from './not-started.ts';
 import type { Outcomes } from './outcomes.ts';
 import type { Proposals } from './proposals.ts';
 
@@ -46,14 +46,4 @@ async function inTime(work: Promise<void>, kernel: LiveKernel, ms: number): Prom
     timer = setTimeout(() => reject(late(kernel, ms)), ms).unref();
   });
   await Promise.race([work, limit]).finally(() => clearTimeout(timer));
-}
-
-/** Of a kernel that nothing was heard of in time. */
-export function late(kernel: LiveKernel, ms: number): NbosError {
-  const why = kernel.lastFailure === '' ? '' : `: ${kernel.lastFailure}`;
-  return new NbosError(
-    'kernel-failed',
-    `no replica of kernel ${kernel.id} answered within ${ms} ms${why}`,
-    '`nbos status` shows its replicas and hosts.',
-  );
 }
