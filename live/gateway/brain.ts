@@ -151,7 +151,7 @@ export class Brain {
         this.#visits?.ready(kernel, member);
       },
       onFailed: (kernel) => this.kernels.failed(kernel),
-      onVisitLost: (container) => this.#visits?.lost(container),
+      onVisitLost: (kernel, container) => this.#visits?.lost(kernel, container),
       onUnasked: (kernel, member) => this.#visits?.unasked(kernel, member),
     });
   }

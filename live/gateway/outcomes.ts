@@ -296,7 +296,9 @@ export class Outcomes {
     cell.executor = entry.executor;
     cell.startedAt = this.#options.loop.now();
     this.#options.notices.started(kernel, cell);
-    if (cell.interrupt) this.interrupt(kernel, cell);
+    if (kernel.visits && !kernel.members.has(entry.executor))
+      this.abort(kernel, cell, 'host-lost', 'it was to run on a host that its kernel has left');
+    else if (cell.interrupt) this.interrupt(kernel, cell);
   }
 
   #startLost(kernel: LiveKernel, cell: Cell, { attempt, running }: Of<'start'>): void {

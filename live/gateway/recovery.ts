@@ -213,6 +213,7 @@ export class Recovery {
         const isSure = hearOf(kernel, { host, report }, { loop, replicas });
         if (!isSure && !kernel.members.has(report.member)) continue;
         replicas.reported(kernel, host, report);
+        if (kernel.visits) this.#options.visits?.reported(kernel, report);
         reconciler.take(kernel, report);
         delivery.catchUp(kernel, report);
         continue;

@@ -28,7 +28,7 @@ export interface ReplicasOptions {
   /** a replica's process did not start */
   onFailed: (kernel: LiveKernel) => void;
   /** core's container of a kernel without a process of its own is gone */
-  onVisitLost: (container: number) => void;
+  onVisitLost: (kernel: LiveKernel, container: number) => void;
   /** such a kernel has a process that it should not have now */
   onUnasked: (kernel: LiveKernel, member: Member) => void;
 }
@@ -242,9 +242,9 @@ export class Replicas {
     this.#lost(kernel, container);
   }
 
-  #lost({ visits }: LiveKernel, container: number): void {
+  #lost(kernel: LiveKernel, container: number): void {
     if (container === -1) return;
-    if (visits) this.#options.onVisitLost(container);
+    if (kernel.visits) this.#options.onVisitLost(kernel, container);
     else this.#options.loop.post({ kind: 'container-lost', container });
   }
 

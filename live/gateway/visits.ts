@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Execute, StartContainer, StopContainer } from '../../core/effects.ts';
 import { NbosError } from '../../core/errors.ts';
+import type { KernelReport } from '../wire/messages.ts';
 import type { CoreLoop } from './core-loop.ts';
 import type { Hosts } from './hosts.ts';
 import type { LiveKernel, Member } from './kernel.ts';
@@ -100,8 +101,13 @@ export class Visits {
     this.#runs.set(execution, container);
     const kernel = kernelOf(session);
     const cell = kernel?.cells.get(effect.cell);
-    const isHere = kernel?.memberOfContainer(container)?.ready === true;
-    if (kernel === undefined || cell?.state !== 'waiting' || kernel.closing || isHere) {
+    if (kernel === undefined || cell?.state !== 'waiting' || kernel.closing) {
+      outcomes.execute(effect);
+      return;
+    }
+    // It may be on its way elsewhere, for a cell that was taken back since.
+    const isHere = kernel.memberOfContainer(container)?.ready === true;
+    if (isHere && !this.#begins.has(kernel)) {
       outcomes.execute(effect);
       return;
     }
@@ -134,16 +140,26 @@ export class Visits {
   }
 
   /** Core's container is gone: its process did not start, or its host has no log of the kernel. */
-  lost(container: number): void {
+  lost(kernel: LiveKernel, container: number): void {
     const { loop, outcomes } = this.#options;
-    const kernel = this.#places.get(container);
+    // Another kernel may have been given it meanwhile.
+    if (this.#places.get(container) !== kernel) return;
     const held = this.#held.get(container);
-    const cell = kernel?.cells.get(held?.cell ?? -1);
+    const cell = kernel.cells.get(held?.cell ?? -1);
     this.#held.delete(container);
-    if (held === undefined || kernel === undefined || cell?.ticket !== held.ticket) {
+    if (held === undefined || cell?.ticket !== held.ticket) {
       this.#places.delete(container);
       loop.post({ kind: 'container-lost', container });
     } else outcomes.executions.yield(kernel, cell);
+  }
+
+  /** What an agent says that came back: with the one before it the process has ended. */
+  reported(kernel: LiveKernel, { member: number, process }: KernelReport): void {
+    const member = kernel.members.get(number);
+    if (member === undefined || member.container === -1 || process !== 'resting') return;
+    const { container } = member;
+    Object.assign(member, { container: -1, ready: false });
+    this.lost(kernel, container);
   }
 
   /** Its process is usable. */

@@ -100,7 +100,7 @@ export class FakeAgents implements Agents {
   /** The host and all that runs on it is lost. */
   kill(host: string): void {
     this.#gone.add(host);
-    for (const group of this.groups.values()) {
+    for (const group of this.#logs.every()) {
       const executor = group.members.get(group.log.executor);
       if (executor?.host === host) group.run = undefined;
       for (const member of group.members.values())

@@ -31,6 +31,10 @@ export class FakeGroups {
     this.now.set(kernel, there);
   }
 
+  every(): FakeGroup[] {
+    return [...this.now.keys()].flatMap((kernel) => this.all(kernel));
+  }
+
   reports(host: string): KernelReport[] {
     return [...this.now.keys()].flatMap((kernel) =>
       this.all(kernel).flatMap((group) =>

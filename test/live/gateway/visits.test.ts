@@ -309,6 +309,24 @@ test('lcp: a process that has died between cells is started again', async () => 
   assert.equal([reply['status'], reply['execution_count']], ['ok', 2]);
 });
 
+test('an agent that starts again while a process comes: the cell is placed anew', async () => {
+  start(lcp, 1);
+  const { kernel, client, live } = await notebook();
+  await client.reply(client.run('print 1'));
+  const others = [await notebook('b'), await notebook('c')];
+  for (const other of others) await other.client.reply(other.client.run('print 1'));
+  kit.agents.startMs = 200;
+  const id = client.run('print 1');
+  const group = kit.agents.groups.get(kernel)!;
+  await until(() => [...group.members.values()][0]?.process === 'starting', 'its process comes');
+  // Sooner than anybody misses it.
+  const host = hostOf(live);
+  kit.agents.kill(host);
+  kit.agents.hello(host);
+  const reply = await client.reply(id);
+  assert.is(reply['status'], 'ok', JSON.stringify(reply));
+});
+
 test('what a gateway before this one had begun elsewhere is told to go', async () => {
   start(batchFcfs, 2);
   const { kernel, client, live } = await notebook();
