@@ -9,8 +9,8 @@ const NUMBERS_APART = 1_000;
 /** More than any gateway gives out: each begins beyond all before it, committed or not. */
 const NUMBERS_A_MS = 16;
 
-/** More than a kernel can make, as each begins a log on a disk. */
-const VISITS_A_SECOND = 100;
+/** Less than a visit takes, which begins a log on a disk. */
+const VISIT_MS = 10;
 
 export interface Report {
   host: string;
@@ -87,7 +87,8 @@ export function kernelOf(best: StoredKernel): LiveKernel {
   const { nextCell, nextAttempt, epoch } = best;
   const logged = Math.ceil(Math.max(nextCell, nextAttempt, epoch) / NUMBERS_A_MS / 1000);
   // One without a process of its own has another member after each cell that runs elsewhere.
-  const passed = kernel.visits ? seconds * VISITS_A_SECOND + VISITS_A_SECOND : seconds;
+  const visits = Math.ceil((Date.now() - best.meta.createdAt) / VISIT_MS);
+  const passed = kernel.visits ? visits : seconds;
   kernel.nextMember = Math.max(highest, best.meta.replicas + Math.max(passed, logged)) + 1;
   // An entry of the gateway before may be committed yet, and must not be taken for one of ours.
   const own = Math.max(0, Math.floor(Date.now() - best.meta.createdAt)) * NUMBERS_A_MS;
