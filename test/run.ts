@@ -13,7 +13,8 @@ Runs test files, each in a process of its own, and ends with the line "N passed,
   --dir DIR run the built files below DIR instead of this project's
   --patience N  multiplies every time limit, for runs over more seeds
 A file raises its time limit with a comment of its own line: // time-limit: 600 s
-One that times what it sees runs after the others, with nothing beside it: // runs-alone`;
+One that times what it sees, or whose parts leave ports to chance, runs after the others, with
+nothing beside it: // runs-alone`;
 
 const DEFAULT_LIMIT_S = 300;
 const HERE = dirname(fileURLToPath(import.meta.url));

@@ -1,5 +1,4 @@
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import type { Config, PartialConfig } from '../../core/config/options.ts';
 import { NbosError } from '../../core/errors.ts';
@@ -10,6 +9,7 @@ import { CheckedStore } from '../stores/checked-store.ts';
 import { KernelStore } from '../stores/kernel-store.ts';
 import { absoluteStore, openStore } from '../stores/open-store.ts';
 import { type Seal, sealOf } from '../stores/seal.ts';
+import { freePort } from '../wire/free-port.ts';
 import { type ClusterFile, readCluster } from './cluster-file.ts';
 import { describedDocker } from './docker-options.ts';
 import { describedElastic } from './elastic-options.ts';
@@ -197,13 +197,4 @@ function pem(option: string, path: string): string {
   } catch {
     throw new NbosError('file-not-found', `${option}: ${path} cannot be read`, 'Name a PEM file.');
   }
-}
-
-/** A TCP port of the loopback that nobody listens on now. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  const address = server.address();
-  await new Promise((done) => server.close(done));
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }

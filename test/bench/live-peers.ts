@@ -1,10 +1,10 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { createHmac, randomUUID } from 'node:crypto';
 import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Dealer, Subscriber } from 'zeromq';
+import { freePort } from '../../live/wire/free-port.ts';
 import { median } from './bench.ts';
 
 /** What the live system is measured against, in the same run. */
@@ -14,15 +14,6 @@ export const PYTHON = process.env['NBOS_BENCH_PYTHON'] ?? 'python3';
 
 export function hasModule(module: string): boolean {
   return spawnSync(PYTHON, ['-c', `import ${module}`]).status === 0;
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 /** How a bare kernel's process is started: with a connection file in `folder`; returns its end. */

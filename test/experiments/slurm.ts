@@ -1,10 +1,10 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { hostname } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { freePort } from '../../live/wire/free-port.ts';
 
 const PROGRAMS = ['munged', 'slurmctld', 'slurmd', 'sbatch', 'squeue', 'scancel', 'scontrol'];
 const PATH = `${process.env['PATH']}${delimiter}/usr/sbin${delimiter}/sbin`;
@@ -68,7 +68,7 @@ export class OneNodeSlurm {
   async #configuration(cpus: number): Promise<string> {
     const at = (name: string) => join(this.#folder, name);
     const node = hostname().split('.')[0]!;
-    const [controlPort, nodePort] = await freePorts(2);
+    const [controlPort, nodePort] = [await freePort(), await freePort()];
     return [
       'ClusterName=nbos',
       `SlurmctldHost=${node}(127.0.0.1)`,
@@ -174,15 +174,4 @@ export async function until(
     if (Date.now() > deadline) throw new Error(`waited ${limitMs} ms in vain until ${what}`);
     await sleep(50);
   }
-}
-
-async function freePorts(count: number): Promise<number[]> {
-  const servers = Array.from({ length: count }, () => createServer());
-  const ports: number[] = [];
-  for (const server of servers) {
-    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    ports.push((server.address() as { port: number }).port);
-  }
-  for (const server of servers) await new Promise((resolve) => server.close(resolve));
-  return ports;
 }

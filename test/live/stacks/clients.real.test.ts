@@ -1,4 +1,6 @@
 // time-limit: 600 s
+// runs-alone
+// Its clients choose ports for kernels and leave them free until a kernel takes them.
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

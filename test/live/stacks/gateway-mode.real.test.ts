@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { freePort } from '../../bench/live-peers.ts';
+import { freePort } from '../../../live/wire/free-port.ts';
 import { testWithPart } from '../../skip.ts';
 import { NotebookClient, textOf } from '../e2e/notebook-client.ts';
 import { missingKernel } from '../e2e/parts.ts';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type Browser, chromium, type Page } from 'playwright-core';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { freePort } from '../../bench/live-peers.ts';
+import { freePort } from '../../../live/wire/free-port.ts';
 import { testWithPart } from '../../skip.ts';
 import { System } from '../e2e/system.ts';
 import { JUPYTER_PYTHON, missingJupyter } from './python.ts';

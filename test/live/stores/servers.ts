@@ -1,9 +1,9 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { freePort } from '../../../live/wire/free-port.ts';
 import { PROJECT_ROOT } from '../../skip.ts';
 
 /** A server that was started for a test, in a folder of its own. */
@@ -35,14 +35,6 @@ export const missingHdfs = !found('java')
   : existsSync(JARS)
     ? ''
     : '.cache/hdfs is not there (.ci/hdfs)';
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  const { port } = server.address() as { port: number };
-  await new Promise((done) => server.close(done));
-  return port;
-}
 
 /** Runs a program until it is ready, and all of its output lands in a message when it fails. */
 class Daemon {
