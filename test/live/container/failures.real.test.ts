@@ -1,21 +1,19 @@
 // time-limit: 360 s
 // runs-alone
-import { chownSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { LABELS } from '../../../live/agent/container/names.ts';
 import { failureCases } from '../e2e/failure-cases.ts';
 import { System } from '../e2e/system.ts';
 import { missingEngines, startEngines } from './engines.ts';
-
-/** Whom containers run as when root starts the system. */
-const KERNEL_USER = 1000;
+import { giveToKernels } from './kernel-user.ts';
 
 const test = failureCases('failures in containers', missingEngines, async () => {
   const engines = await startEngines(1);
   const [{ engine, docker }] = engines.all as [(typeof engines.all)[0]];
   const files = join(engines.folder, 'workspace');
   mkdirSync(files);
-  chownSync(files, KERNEL_USER, KERNEL_USER);
+  giveToKernels(files);
   const system = await System.up(['--split', '--docker', engine, '--workspace', files]).catch(
     (error) => {
       engines.stop();

@@ -1,5 +1,5 @@
 // time-limit: 300 s
-import { chownSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -9,13 +9,12 @@ import { textOf } from '../e2e/notebook-client.ts';
 import { System } from '../e2e/system.ts';
 import { Witness } from '../e2e/witness.ts';
 import { missingEngines, startEngines, type TestEngine, type TestEngines } from './engines.ts';
+import { giveToKernels } from './kernel-user.ts';
 
 /** What happens to containers of one kernel is told to its user, and is nothing to the others. */
 const test = suite('faults');
 const MEMORY_MB = 300;
 const CELL = { limitMs: 60_000 };
-/** Whom containers run as when root starts the system. */
-const KERNEL_USER = 1000;
 let engines: TestEngines;
 let machine: TestEngine;
 let system: System;
@@ -28,7 +27,7 @@ test.before(async () => {
   machine = engines.all[0]!;
   files = join(engines.folder, 'workspace');
   mkdirSync(files);
-  chownSync(files, KERNEL_USER, KERNEL_USER);
+  giveToKernels(files);
   const limits = ['--memory-mb', String(MEMORY_MB)];
   system = await System.up(['--docker', machine.engine, '--workspace', files, ...limits]);
   neighbour = await ready('kept = "the neighbour"');

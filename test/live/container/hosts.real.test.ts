@@ -1,6 +1,5 @@
 // time-limit: 300 s
 // runs-alone
-import { chownSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -12,14 +11,13 @@ import { Witness } from '../e2e/witness.ts';
 import { Machines } from '../hosts/machines.ts';
 import { buildWheels, fromWheels } from '../workspace/package-kit.ts';
 import { missingEngines } from './engines.ts';
+import { giveToKernels } from './kernel-user.ts';
 
 /** Four machines with an engine each, a gateway on a fifth, kernels in containers. */
 const test = suite('hosts with engines');
 const IDS = ['h1', 'h2', 'h3', 'h4'];
 const STATE_MB = 100;
 const ANSWER_MS = 5_000;
-/** Whom containers run as when root starts the agents. */
-const KERNEL_USER = 1000;
 let machines: Machines;
 
 function live(name: string, body: () => Promise<void>): void {
@@ -29,7 +27,7 @@ function live(name: string, body: () => Promise<void>): void {
 test.before(async () => {
   if (missingEngines !== '') return;
   machines = await Machines.connect(IDS.length, true);
-  chownSync(machines.workspace, KERNEL_USER, KERNEL_USER);
+  giveToKernels(machines.workspace);
   await machines.makeKeys(IDS.join());
   await machines.startGateway(['--docker']);
   for (const id of IDS) startHost(id);

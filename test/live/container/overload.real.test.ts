@@ -1,7 +1,6 @@
 // time-limit: 540 s
 // runs-alone
 import { type ChildProcess, spawn } from 'node:child_process';
-import { chownSync } from 'node:fs';
 import { setTimeout as pause } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -11,6 +10,7 @@ import type { NotebookClient } from '../e2e/notebook-client.ts';
 import { Witness } from '../e2e/witness.ts';
 import { Machines } from '../hosts/machines.ts';
 import { missingEngines } from './engines.ts';
+import { giveToKernels } from './kernel-user.ts';
 
 /**
  * Users who never rest, on four engines, while something takes the time that answers need. Once it
@@ -25,8 +25,6 @@ const LOAD_MS = 30_000;
 const STOP_MS = 15_000;
 const CALM_MS = 60_000;
 const CELL_MS = 180_000;
-/** Whom containers run as when root starts the agents. */
-const KERNEL_USER = 1000;
 const CELL = `import time
 count = globals().get('count', 0) + 1
 time.sleep(0.2)`;
@@ -75,7 +73,7 @@ class User {
 test.before(async () => {
   if (missingEngines !== '') return;
   machines = await Machines.connect(IDS.length, true);
-  chownSync(machines.workspace, KERNEL_USER, KERNEL_USER);
+  giveToKernels(machines.workspace);
   await machines.makeKeys(IDS.join());
   await machines.startGateway(['--docker']);
   for (const id of IDS) {

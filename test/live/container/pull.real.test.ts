@@ -1,7 +1,7 @@
 // time-limit: 540 s
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chownSync, mkdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { suite } from 'uvu';
@@ -13,14 +13,13 @@ import { PROJECT_ROOT, testWithPart } from '../../skip.ts';
 import { System } from '../e2e/system.ts';
 import { errorOf } from '../wire/eventually.ts';
 import { missingEngines, startEngines, type TestEngine, type TestEngines } from './engines.ts';
+import { giveToKernels } from './kernel-user.ts';
 
 /** Images that an engine gets from a registry, which is on its machine. */
 const test = suite('pull');
 const SERVER = join(PROJECT_ROOT, 'dist/test/live/container/registry-server.js');
 const PORT = 5_000;
 const IMAGE = `127.0.0.1:${PORT}/team/kernel:1`;
-/** Whom containers run as when root starts the system. */
-const KERNEL_USER = 1000;
 let engines: TestEngines;
 let machine: TestEngine;
 let saved = '';
@@ -68,7 +67,7 @@ async function withRegistry(way: string, body: () => Promise<void>): Promise<voi
 async function up(image: string): Promise<System> {
   const files = join(engines.folder, 'workspace');
   mkdirSync(files, { recursive: true });
-  chownSync(files, KERNEL_USER, KERNEL_USER);
+  giveToKernels(files);
   const hosts = ['--hosts', '1', '--replicas', '1'];
   return System.up(['--docker', machine.engine, '--image', image, '--workspace', files, ...hosts]);
 }

@@ -1,6 +1,6 @@
 // time-limit: 300 s
 // runs-alone
-import { chownSync, mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -8,6 +8,7 @@ import { testWithPart } from '../../skip.ts';
 import { Machines } from '../hosts/machines.ts';
 import { buildWheels, fromWheels } from '../workspace/package-kit.ts';
 import { missingEngines } from './engines.ts';
+import { giveToKernels } from './kernel-user.ts';
 
 /** A workspace that is a named volume on each engine, and no folder of any machine's. */
 const test = suite('volume');
@@ -15,8 +16,6 @@ const IDS = ['h1', 'h2', 'h3'];
 const INSIDE = '/team';
 const MOUNT = ['--workspace', INSIDE, '--workspace-mount', 'volume:team'];
 const CELL = { limitMs: 60_000 };
-/** Whom containers run as when root starts the agents. */
-const KERNEL_USER = 1000;
 let machines: Machines;
 let files = '';
 
@@ -39,7 +38,7 @@ test.before(async () => {
   machines = await Machines.connect(IDS.length, true);
   files = join(machines.folder, 'files-of-the-team');
   mkdirSync(files);
-  chownSync(files, KERNEL_USER, KERNEL_USER);
+  giveToKernels(files);
   await machines.makeKeys(IDS.join());
   for (const id of IDS) await makeVolume(id, 'team', files);
   await machines.startGateway(['--docker', ...MOUNT]);

@@ -1,4 +1,4 @@
-import { chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { randomExponential, randomLogNormal } from 'd3-random';
@@ -8,11 +8,10 @@ import { TraceBuilder } from '../../../traces/build.ts';
 import { writeNativeTrace } from '../../../traces/native-writer.ts';
 import type { Trace } from '../../../traces/trace.ts';
 import { startEngines } from '../container/engines.ts';
+import { giveToKernels } from '../container/kernel-user.ts';
 import { System } from '../e2e/system.ts';
 import { Machines } from '../hosts/machines.ts';
 
-/** Whom containers run as when root starts the agents. */
-const KERNEL_USER = 1000;
 /**
  * How much longer than its trace a replay may take, what each cell may wait for a container of its
  * own, which takes as long at any speed, and what else there is to do, ms.
@@ -159,7 +158,7 @@ async function oneEngine(plan: LivePlan): Promise<Place> {
   const engines = await startEngines(1);
   const files = join(engines.folder, 'workspace');
   mkdirSync(files);
-  chownSync(files, KERNEL_USER, KERNEL_USER);
+  giveToKernels(files);
   try {
     const system = await upOn(plan, files, ['--docker', engines.all[0]!.engine]);
     const stop = async () => {
@@ -178,7 +177,7 @@ async function machines({ policy, gpusPerHost, engines }: LivePlan): Promise<Pla
   const all = await Machines.connect(engines, true);
   const { system, folder: files } = all;
   try {
-    chownSync(all.workspace, KERNEL_USER, KERNEL_USER);
+    giveToKernels(all.workspace);
     await all.makeKeys(ids.join());
     const gpus = ['--gpus-per-host', String(gpusPerHost)];
     const each = ['--store', `file:${join(files, 'store')}`, ...gpus];
